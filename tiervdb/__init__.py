@@ -1,0 +1,1 @@
+"""An embedded, tiered vector database with recovery as a first-class feature."""

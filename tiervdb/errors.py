@@ -1,0 +1,202 @@
+"""Every error that tiervdb raises.
+
+    TiervdbError
+    |-- InvalidInputError (ValueError)          the caller's data or arguments: correct them and call again
+    |   |-- FilterError                         a where= expression that cannot be used
+    |   `-- SchemaError                         unknown column, wrong type, name taken or reserved
+    |-- NotFoundError (KeyError)
+    |   |-- CollectionNotFoundError
+    |   |-- SnapshotNotFoundError
+    |   `-- PinNotFoundError
+    |-- AlreadyExistsError                      a collection or snapshot of that name exists
+    |-- StateError                              the database, as it is now, cannot do that
+    |   |-- ClosedError                         closed; open it again
+    |   |-- ReadOnlyError                       opened with read_only=True or through at()
+    |   |-- ForkedError                         used in a child process after fork
+    |   |-- WritesRefusedError                  an earlier write failed; reopen
+    |   |-- OutsideWindowError                  at(): no local pin or WAL reaches that point
+    |   |-- NoRepositoryError                   backup() without a repository
+    |   `-- SettingsMismatchError               a remembered setting (a URL) differs
+    |-- OpenError                               open() refused, nothing was changed
+    |   |-- NotADatabaseError
+    |   |-- DatabaseLockedError                 another process writes
+    |   |-- CopiedDatabaseError                 the directory was copied: say copied=
+    |   `-- NewerFormatError                    written by a newer tiervdb
+    |-- CommitOutcomeUnknown                    logged, durability not confirmed; carries .seq
+    |-- CorruptionError                         bytes are damaged or missing; names the file
+    |-- StorageError                            the disk or a store failed
+    |   |-- DiskFullError
+    |   |-- ObjectNotFoundError
+    |   |-- ObjectExistsError                   put_if_absent lost
+    |   |-- PreconditionFailedError             put_if_match lost
+    |   |-- StoreUnavailableError               away, timed out, 5xx: try again later
+    |   |-- StoreRefusedError                   credentials or permissions
+    |   `-- FencedError                         a newer writer holds the store
+    `-- FeatureUnavailableError                 what was asked for needs something that is missing here
+
+Each class knows the exit code that the command line ends with.
+"""
+
+from __future__ import annotations
+
+
+class TiervdbError(Exception):
+    """Base of all errors of tiervdb."""
+
+    exit_code = 1
+
+
+class InvalidInputError(TiervdbError, ValueError):
+    """The data or an argument is not usable; nothing was written."""
+
+    exit_code = 2
+
+
+class FilterError(InvalidInputError):
+    """A ``where=`` expression or its parameters cannot be used."""
+
+
+class SchemaError(InvalidInputError):
+    """A column or collection definition does not fit."""
+
+
+class NotFoundError(TiervdbError, KeyError):
+    """Something that was named does not exist."""
+
+    exit_code = 3
+
+    def __str__(self) -> str:  # KeyError would show the repr
+        return str(self.args[0]) if self.args else ""
+
+
+class CollectionNotFoundError(NotFoundError):
+    """There is no collection of that name."""
+
+
+class SnapshotNotFoundError(NotFoundError):
+    """There is no snapshot of that name."""
+
+
+class PinNotFoundError(NotFoundError):
+    """There is no pin of that id."""
+
+
+class AlreadyExistsError(TiervdbError):
+    """A collection, snapshot or directory of that name exists already."""
+
+    exit_code = 3
+
+
+class StateError(TiervdbError):
+    """The database, as it is now, cannot do what was asked."""
+
+    exit_code = 4
+
+
+class ClosedError(StateError):
+    """The database was closed."""
+
+
+class ReadOnlyError(StateError):
+    """A write through a read-only database."""
+
+
+class ForkedError(StateError):
+    """A database object was used in a child process after fork."""
+
+
+class WritesRefusedError(StateError):
+    """An earlier write to the log failed, so writes are refused until the database is reopened."""
+
+
+class OutsideWindowError(StateError):
+    """No pin or log that is held here reaches the asked point in time."""
+
+
+class NoRepositoryError(StateError):
+    """The operation needs a repository and the database has none."""
+
+
+class SettingsMismatchError(StateError):
+    """A remembered setting differs from the one that was given."""
+
+
+class OpenError(TiervdbError):
+    """A database could not be opened; nothing was changed."""
+
+    exit_code = 5
+
+
+class NotADatabaseError(OpenError):
+    """The path is not a tiervdb database."""
+
+
+class DatabaseLockedError(OpenError):
+    """Another process has the database open for writing."""
+
+
+class CopiedDatabaseError(OpenError):
+    """The directory is a copy of another database's directory."""
+
+
+class NewerFormatError(OpenError):
+    """The files were written by a newer version of tiervdb."""
+
+
+class CommitOutcomeUnknown(TiervdbError):
+    """A commit was logged, but it could not be confirmed that it is durable.
+
+    ``seq`` is its commit sequence number. After reopening, ``db.log(since=...)`` tells whether it holds.
+    """
+
+    exit_code = 6
+
+    def __init__(self, message: str, seq: int) -> None:
+        super().__init__(message)
+        self.seq = seq
+
+
+class CorruptionError(TiervdbError):
+    """Bytes are damaged or missing. The message names the file or object and what to do."""
+
+    exit_code = 7
+
+
+class StorageError(TiervdbError):
+    """The disk or an object store failed."""
+
+    exit_code = 8
+
+
+class DiskFullError(StorageError):
+    """No space is left on the device."""
+
+
+class ObjectNotFoundError(StorageError):
+    """An object or file does not exist."""
+
+
+class ObjectExistsError(StorageError):
+    """A create-if-absent found the key taken."""
+
+
+class PreconditionFailedError(StorageError):
+    """A replace-if-unchanged found another version."""
+
+
+class StoreUnavailableError(StorageError):
+    """An object store is away, timed out or answered with a server error."""
+
+
+class StoreRefusedError(StorageError):
+    """An object store refused the credentials or lacks the permission."""
+
+
+class FencedError(StorageError):
+    """A newer writer has taken the store over; this one must stop."""
+
+
+class FeatureUnavailableError(TiervdbError):
+    """What was asked for needs something that is missing here; the message says what."""
+
+    exit_code = 9
