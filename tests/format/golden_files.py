@@ -1,0 +1,61 @@
+"""The golden files: bytes of every format, written once and read forever.
+
+``python -m tests.format.golden_files`` writes those that do not exist yet; it never changes one that does. A new format
+version adds files under a new name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from tests.format.values import DOCUMENTS, an_id, commits, every_operation, manifest, record, wal_file
+from tiervdb.format import commit_log, deletion_vector, documents
+from tiervdb.format import manifest as manifests
+from tiervdb.format.block_file import BlockWriter
+from tiervdb.format.operations import DropSnapshot
+
+FOLDER = Path(__file__).parent / "golden"
+BLOCK_DATA = bytes(range(256)) * 257  # a whole block and a part
+FEW_DEAD = np.arange(500) % 250 == 3
+MANY_DEAD = np.arange(21) % 2 == 0
+
+
+def block_file() -> bytes:
+    out: list[bytes] = []
+    writer = BlockWriter(lambda data: out.append(bytes(data)))
+    writer.write(BLOCK_DATA)
+    writer.finish()
+    return b"".join(out)
+
+
+GOLDEN: dict[str, Callable[[], bytes]] = {
+    "block_file_v1.bin": block_file,
+    "wal_v1.wal": lambda: wal_file([record(5, ops=every_operation())]),
+    "wal_without_rows_v1.wal": lambda: wal_file([record(5, ops=[DropSnapshot("s")]), record(6, ops=[])]),
+    "manifest_v1.manifest": lambda: manifests.encode(manifest()),
+    "commit_log_v1.log": lambda: commit_log.encode(an_id(2), 0, commits()),
+    "deletion_rows_v1.dead": lambda: deletion_vector.encode(FEW_DEAD),
+    "deletion_bits_v1.dead": lambda: deletion_vector.encode(MANY_DEAD),
+    "identity_v1.json": lambda: documents.encode(DOCUMENTS["identity"]),
+    "pin_v1.json": lambda: documents.encode(DOCUMENTS["pin"]),
+    "intent_v1.json": lambda: documents.encode(DOCUMENTS["intent"]),
+    "epoch_v1.json": lambda: documents.encode(DOCUMENTS["epoch"]),
+}
+# Written by us to the last byte; the others hold what zlib and Arrow make, which may differ in a later version of them.
+EXACT = [name for name in GOLDEN if name not in {"wal_v1.wal", "manifest_v1.manifest", "commit_log_v1.log"}]
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    for name, build in GOLDEN.items():
+        path = FOLDER / name
+        if not path.exists():
+            path.write_bytes(build())
+            print("wrote", path)
+
+
+if __name__ == "__main__":
+    main()
