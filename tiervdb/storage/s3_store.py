@@ -1,0 +1,201 @@
+"""An object store in an S3 bucket.
+
+boto3 does what is one request, conditional or streamed; s3fs fetches many ranges at once. Range reads dominate a cold
+search, and on one event loop they need no thread each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tiervdb.errors import (
+    ObjectExistsError,
+    ObjectNotFoundError,
+    PreconditionFailedError,
+    StoreRefusedError,
+    StoreUnavailableError,
+    TiervdbError,
+)
+from tiervdb.storage.limits import StoreLimits
+from tiervdb.storage.names import check_name, check_prefix
+from tiervdb.storage.object_store import ByteRange, ObjectStat, check_length
+from tiervdb.storage.os_errors import os_errors
+from tiervdb.storage.s3_clients import S3Clients
+from tiervdb.storage.s3_errors import s3_error, was_retried
+
+
+class S3Store:
+    """See ``ObjectStore``. The bucket must exist. ``put`` takes up to 5 GiB; ``put_file`` sends in parts."""
+
+    conditional = True
+
+    def __init__(
+        self,
+        bucket: str,
+        prefix: str = "",
+        storage_options: Mapping[str, object] | None = None,
+        limits: StoreLimits | None = None,
+    ) -> None:
+        self.url = f"s3://{bucket}/{prefix}".rstrip("/")
+        self._bucket = bucket
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._limits = limits or StoreLimits()
+        self._clients = S3Clients(storage_options or {}, self._limits, self.url)
+        self._bucket_seen = False
+
+    def get(self, key: str) -> bytes:
+        with self._translated("reading", key):
+            body = self._clients.boto.get_object(**self._at(key))["Body"]
+            with body:
+                data: bytes = body.read()
+            return data
+
+    def get_ranges(self, key: str, ranges: Sequence[ByteRange]) -> list[bytes]:
+        path = f"{self._bucket}/{self._at(key)['Key']}"
+        asked = [r for r in ranges if r.length]
+        parts: list[bytes] = []
+        if asked:
+            with self._translated("reading", key):
+                parts = self._clients.filesystem.cat_ranges(
+                    [path] * len(asked),
+                    [r.start for r in asked],
+                    [r.end for r in asked],
+                    batch_size=self._limits.connections,
+                    on_error="raise",
+                )
+        checked = (check_length(part, wanted, key, self.url) for part, wanted in zip(parts, asked, strict=True))
+        return [next(checked) if r.length else b"" for r in ranges]
+
+    def get_file(self, key: str, path: Path) -> None:
+        with self._translated("reading", key), os_errors("writing", path), path.open("wb") as file:
+            self._clients.boto.download_fileobj(**self._at(key), Fileobj=file)
+
+    def put(self, key: str, data: bytes) -> None:
+        with self._translated("writing", key):
+            self._clients.boto.put_object(**self._at(key), Body=data)
+
+    def put_file(self, key: str, path: Path) -> None:
+        with os_errors("reading", path), path.open("rb") as file, self._translated("writing", key):
+            self._clients.boto.upload_fileobj(file, **self._at(key))
+
+    def put_if_absent(self, key: str, data: bytes) -> None:
+        try:
+            self._put_settled("creating", key, data, {"IfNoneMatch": "*"})
+        except PreconditionFailedError as error:
+            raise ObjectExistsError(f"creating {key} in {self.url}: the key is taken") from error
+
+    def put_if_match(self, key: str, data: bytes, etag: str) -> str:
+        try:
+            return self._put_settled("replacing", key, data, {"IfMatch": f'"{etag}"'})
+        except ObjectNotFoundError as error:  # some stores say 412, some 404
+            raise PreconditionFailedError(f"replacing {key} in {self.url}: it is missing; read it again") from error
+
+    def stat(self, key: str) -> ObjectStat:
+        with self._translated("looking at", key):
+            found = self._clients.boto.head_object(**self._at(key))
+        return _stat(key, found["ContentLength"], found)
+
+    def list(self, prefix: str) -> Iterator[ObjectStat]:
+        where = {"Bucket": self._bucket, "Prefix": self._prefix + check_prefix(prefix)}
+        pages: Iterator[Any] | None = None
+        while True:
+            with self._translated("listing", prefix):
+                pages = pages or iter(self._clients.boto.get_paginator("list_objects_v2").paginate(**where))
+                page = next(pages, None)
+            if page is None:
+                return
+            for found in page.get("Contents", ()):
+                yield _stat(found["Key"].removeprefix(self._prefix), found["Size"], found)
+
+    def delete(self, key: str) -> None:
+        with self._translated("deleting", key):
+            self._clients.boto.delete_object(**self._at(key))
+
+    def copy(self, source: str, target: str) -> None:
+        if source == target:
+            self.stat(source)
+            return
+        with self._translated("copying", source):
+            self._clients.boto.copy(self._at(source), **self._at(target))
+
+    def close(self) -> None:
+        self._clients.close()
+
+    def __repr__(self) -> str:
+        return f"S3Store({self.url!r})"
+
+    def _at(self, key: str) -> dict[str, str]:
+        return {"Bucket": self._bucket, "Key": self._prefix + check_name(key)}
+
+    def _put_settled(self, doing: str, key: str, data: bytes, condition: dict[str, str]) -> str:
+        """A conditional PUT whose outcome is known in the end; returns the etag.
+
+        Where an attempt's reply was lost, a later 412 may be about our own object: reading it back tells.
+        """
+        in_doubt = False
+        for last in (False, True):
+            try:
+                with self._translated(doing, key):
+                    answer = self._clients.boto.put_object(**self._at(key), Body=data, **condition)
+                return _bare(answer["ETag"])
+            except PreconditionFailedError as error:
+                if (in_doubt or was_retried(error)) and (etag := self._etag_if_holds(key, data)):
+                    return etag
+                raise
+            except StoreUnavailableError:
+                if etag := self._etag_if_holds(key, data):
+                    return etag
+                if last:
+                    raise
+                in_doubt = True
+        raise AssertionError("unreachable")
+
+    def _etag_if_holds(self, key: str, data: bytes) -> str | None:
+        """The etag of the object if it holds exactly this, else None."""
+        try:
+            with self._translated("reading back", key):
+                found = self._clients.boto.get_object(**self._at(key))
+                with found["Body"] as body:
+                    same: bool = found["ContentLength"] == len(data) and body.read() == data
+        except ObjectNotFoundError:
+            return None
+        return _bare(found["ETag"]) if same else None
+
+    @contextmanager
+    def _translated(self, doing: str, key: str) -> Iterator[None]:
+        try:
+            yield
+        except TiervdbError:
+            raise
+        except Exception as error:
+            what = f"{doing} {key} in {self.url}"
+            ours = s3_error(error, what)
+            if isinstance(ours, ObjectNotFoundError | PreconditionFailedError) and not self._bucket_seen:
+                self._check_bucket(what)
+            raise ours from error
+        else:
+            self._bucket_seen = True
+
+    def _check_bucket(self, what: str) -> None:
+        """A missing bucket may look like a missing object, and must not: nothing would be known of any object."""
+        head: Callable[..., Any] = self._clients.boto.head_bucket
+        try:
+            head(Bucket=self._bucket)
+        except Exception as error:
+            ours = s3_error(error, what)
+            if isinstance(ours, ObjectNotFoundError):
+                ours = StoreRefusedError(f"{what}: the bucket does not exist; create it or correct the URL")
+            raise ours from error
+        self._bucket_seen = True
+
+
+def _bare(etag: str) -> str:
+    return etag.strip('"')
+
+
+def _stat(key: str, size: int, found: Mapping[str, Any]) -> ObjectStat:
+    seconds = int(found["LastModified"].timestamp())  # some stores know more digits when listing than in a HEAD
+    return ObjectStat(key, size, _bare(found["ETag"]), seconds * 1_000_000)
