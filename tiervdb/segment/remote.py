@@ -1,0 +1,43 @@
+"""The part of a cold segment that is not local: vectors and stored columns, read from its Parquet object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from tiervdb.errors import CorruptionError
+from tiervdb.format.block_file import BlockReader
+from tiervdb.format.manifest_entries import SegmentEntry
+from tiervdb.segment.cold_columns import ColdColumns
+from tiervdb.segment.cold_reader import ColdVectors
+from tiervdb.segment.request import SearchTally
+from tiervdb.storage.object_store import ObjectStore
+from tiervdb.storage.tally import measured
+from tiervdb.types import Column, Rows, Vectors
+
+
+class RemoteRows:
+    """Reads rows of one Parquet object. Safe for threads."""
+
+    def __init__(self, store: ObjectStore, entry: SegmentEntry, dim: int, sums: BlockReader) -> None:
+        file = entry.objects.get("parquet")
+        if file is None:
+            raise CorruptionError(f"opening segment {entry.id}: the manifest names no Parquet object for it")
+        checksums = np.frombuffer(sums.view(0, sums.length), "<u4")
+        self._vectors = ColdVectors(store, file.name, dim, entry.row_groups, checksums)
+        self._columns = ColdColumns(store, file)
+
+    def vectors(self, rows: Rows) -> Vectors:
+        return self._vectors.fetch(rows)
+
+    def counted(self, rows: Rows, tally: SearchTally) -> Vectors:
+        """The vectors; GETs, bytes and waves are added to the tally."""
+        with measured() as cost:
+            vectors = self._vectors.fetch(rows)
+        tally.fetched(cost.gets, cost.bytes_read, cost.waves, cost.cache_hits)
+        return vectors
+
+    def columns(self, rows: Rows | None, columns: Sequence[Column]) -> dict[int, pa.Array]:
+        return self._columns.read(rows, columns)

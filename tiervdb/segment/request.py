@@ -1,0 +1,68 @@
+"""What a search asks of a segment, what it gets, and what it cost."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from tiervdb.segment.calibration import TARGET_RECALL
+from tiervdb.types import Distances, Rows
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """How to search. All None: the cheapest that was measured to reach ``recall``.
+
+    ``ef``: by the graph, with a candidate list of that size. ``nprobe``, ``rerank``: by the sketch, with so many lists,
+    and so many candidates whose true distance is computed; 0 leaves the approximate ones. ``exact``: look at every
+    row. ``filtered``: the live mask comes from a filter. ``threads``: for a batch of queries; None: all processors.
+    """
+
+    ef: int | None = None
+    nprobe: int | None = None
+    rerank: int | None = None
+    exact: bool = False
+    filtered: bool = False
+    recall: float = TARGET_RECALL
+    threads: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The nearest rows of each query: row and distance ``(queries, n)``, nearest first, ties by row.
+
+    Missing places hold row -1 and distance inf.
+    """
+
+    rows: Rows
+    distances: Distances
+
+
+class SearchTally:
+    """What one search did, over all its segments. Safe for the threads of that search."""
+
+    __slots__ = ("_lock", "bytes", "cache_hits", "gets", "rows_scanned", "strategies", "waves")
+
+    def __init__(self) -> None:
+        self.gets = 0
+        self.bytes = 0
+        self.waves = 0
+        self.cache_hits = 0
+        self.rows_scanned = 0  # rows whose code or vector was looked at, over all queries
+        self.strategies: list[str] = []  # a line for each segment: what it did and why
+        self._lock = threading.Lock()
+
+    def scanned(self, rows: int, strategy: str | None = None) -> None:
+        """Counts rows that were looked at, and says how."""
+        with self._lock:
+            self.rows_scanned += rows
+            if strategy is not None:
+                self.strategies.append(strategy)
+
+    def fetched(self, gets: int, size: int, waves: int, cache_hits: int = 0) -> None:
+        """Counts reads of the cold store. ``waves``: rounds that had to wait for one another."""
+        with self._lock:
+            self.gets += gets
+            self.bytes += size
+            self.waves += waves
+            self.cache_hits += cache_hits

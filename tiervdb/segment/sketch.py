@@ -1,0 +1,302 @@
+"""Everything done with faiss: training codebooks, coding vectors, and scanning the lists of a sketch.
+
+A sketch is an IVF index: rows in lists by their nearest centroid, each row's residual in about half a byte (PQ) or
+0.7 bytes (RaBitQ) a dimension. PQ with one 4-bit level per dimension is scanned by FastScan (Andre et al., "Cache
+locality is not enough", VLDB 2015); RaBitQ is Gao and Long, SIGMOD 2024. Shared faiss objects are never changed after
+they are built, so searches need no lock. They release the GIL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import faiss as _faiss
+import numpy as np
+import numpy.typing as npt
+
+from tiervdb.segment.codebook import PQ_LEVELS, Codebook, Codec, nlist_for
+from tiervdb.segment.distance import normalised
+from tiervdb.types import Distances, Mask, Metric, Rows, Vectors
+
+faiss: Any = _faiss  # its Python side takes arguments that its types do not know
+
+Codes = npt.NDArray[np.uint8]
+ListNumbers = npt.NDArray[np.int64]
+
+TRAIN_ROWS_PER_LIST = 64
+TRAIN_FLOATS = 40_000_000  # at most, beyond 16 rows a list
+_BLOCK = 32  # rows that FastScan scans at once
+_RABITQ_BITS = 4
+_QUERY_BITS = 8  # of the query in a RaBitQ scan; 0 would be exact and ten times slower
+_SEED = 20250
+_INTERLEAVED = np.array([0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15])  # AVX2 shuffles put rows in this order
+_PTR = faiss.swig_ptr
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """OpenMP threads of the faiss calls of this thread: the setting is one of each calling thread."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(count)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+def prepared(metric: Metric, vectors: Vectors) -> Vectors:
+    """The vectors as the sketch sees them: at length 1 for cosine."""
+    return normalised(vectors) if metric == "cosine" else np.ascontiguousarray(vectors)
+
+
+def sample_rows(rows: int, dim: int) -> Rows:
+    """The rows to train on, rising: always the same for the same numbers."""
+    nlist = nlist_for(rows)
+    wanted = min(rows, TRAIN_ROWS_PER_LIST * nlist, max(16 * nlist, TRAIN_FLOATS // dim))
+    chosen = np.random.default_rng(_SEED).choice(rows, wanted, replace=False)
+    return np.sort(chosen).astype(np.int64)
+
+
+def train(codebook_id: str, collection: int, metric: Metric, codec: Codec, sample: Vectors, rows: int) -> Codebook:
+    """Trains a codebook on a sample of ``rows`` rows. Deterministic: the same sample gives the same bytes."""
+    vectors = prepared(metric, sample)
+    nlist = min(nlist_for(rows), len(vectors))
+    with _threads(1):
+        centroids = _tour(_cluster(vectors, nlist, spherical=metric == "cosine"))
+        lists = _nearest_lists(metric, centroids, vectors)
+        residuals = vectors - centroids[lists]
+        tables = _train_levels(residuals) if codec == "pq4fs" else np.zeros((0, PQ_LEVELS), np.float32)
+    squares = np.bincount(lists, np.einsum("ij,ij->i", residuals, residuals), minlength=nlist)
+    counts = np.bincount(lists, minlength=nlist)
+    mean = squares.sum() / len(vectors)  # stands in for lists without a row
+    spread = np.sqrt(np.where(counts > 0, squares / np.maximum(counts, 1), mean) / vectors.shape[1])
+    return Codebook(codebook_id, collection, metric, codec, rows, centroids, tables, spread.astype(np.float32))
+
+
+def _cluster(vectors: Vectors, nlist: int, *, spherical: bool) -> Vectors:
+    dim = vectors.shape[1]
+    clustering = faiss.Clustering(dim, nlist)
+    clustering.niter = 10
+    clustering.seed = _SEED
+    clustering.spherical = spherical
+    clustering.min_points_per_centroid = 1
+    clustering.max_points_per_centroid = 1 << 20
+    clustering.train(vectors, faiss.IndexFlatIP(dim) if spherical else faiss.IndexFlatL2(dim))
+    centroids: Vectors = faiss.vector_to_array(clustering.centroids).reshape(nlist, dim)
+    return centroids
+
+
+def _tour(centroids: Vectors) -> Vectors:
+    """Reorders centroids so that each is followed by its nearest of those left: lists probed together lie together."""
+    left = np.ones(len(centroids), np.bool_)
+    norms = np.einsum("ij,ij->i", centroids, centroids)
+    at = int(norms.argmax())
+    order = [at]
+    left[at] = False
+    for _ in range(len(centroids) - 1):
+        gaps = norms - 2.0 * np.einsum("ij,j->i", centroids, centroids[at])
+        gaps[~left] = np.inf
+        at = int(gaps.argmin())
+        order.append(at)
+        left[at] = False
+    return np.ascontiguousarray(centroids[order])
+
+
+def _train_levels(residuals: Vectors) -> Vectors:
+    """16 levels for each dimension: product quantization with one dimension a part."""
+    dim = residuals.shape[1]
+    quantizer = faiss.ProductQuantizer(dim, dim, 4)
+    quantizer.cp.niter = 10
+    quantizer.cp.seed = _SEED
+    quantizer.cp.min_points_per_centroid = 1
+    some = np.random.default_rng(_SEED).permutation(len(residuals))[: 256 * PQ_LEVELS]
+    rows = residuals[some] if len(some) >= PQ_LEVELS else np.resize(residuals, (PQ_LEVELS, dim))
+    quantizer.train(np.ascontiguousarray(rows))
+    levels: Vectors = faiss.vector_to_array(quantizer.centroids).reshape(dim, PQ_LEVELS)
+    return levels
+
+
+def _nearest_lists(metric: Metric, centroids: Vectors, vectors: Vectors) -> ListNumbers:
+    flat = faiss.IndexFlatIP(centroids.shape[1]) if metric == "cosine" else faiss.IndexFlatL2(centroids.shape[1])
+    flat.add(centroids)
+    numbers: ListNumbers = flat.search(vectors, 1)[1][:, 0]
+    return np.maximum(numbers, 0)  # faiss answers -1 where a distance overflows
+
+
+class Coder:
+    """Codes vectors under a codebook."""
+
+    def __init__(self, codebook: Codebook) -> None:
+        self.codebook = codebook
+        self._index = empty_index(codebook)
+        self.code_size = int(self._index.code_size)
+
+    def encode(self, vectors: Vectors, threads: int = 1) -> tuple[ListNumbers, Codes]:
+        """The list of each vector and its code, uint8 ``(rows, code_size)``."""
+        ready = prepared(self.codebook.metric, vectors)
+        with _threads(threads):
+            lists = _nearest_lists(self.codebook.metric, self.codebook.centroids, ready)
+            codes = np.empty((len(ready), self.code_size), np.uint8)
+            self._index.encode_vectors(len(ready), _PTR(ready), _PTR(lists), _PTR(codes), False)
+        return lists, codes
+
+
+def code_size(codec: Codec, dim: int) -> int:
+    """Bytes of a row's code."""
+    if codec == "pq4fs":
+        return (dim + 1) // 2
+    return int(faiss.RaBitQuantizer(dim, faiss.METRIC_L2, _RABITQ_BITS).code_size)
+
+
+def empty_index(codebook: Codebook) -> Any:
+    """A faiss index with the codebook's tables and no rows."""
+    metric = faiss.METRIC_L2 if codebook.metric == "l2" else faiss.METRIC_INNER_PRODUCT
+    dim, nlist = codebook.dim, codebook.nlist
+    flat = faiss.IndexFlat(dim, metric)
+    flat.add(codebook.centroids)
+    if codebook.codec == "rabitq4":
+        index = faiss.IndexIVFRaBitQ(flat, dim, nlist, metric, True, _RABITQ_BITS)
+        index.is_trained = True
+        return index
+    index = faiss.IndexIVFPQFastScan(flat, dim, nlist, dim, 4, metric, _BLOCK)
+    index.by_residual = True
+    faiss.copy_array_to_vector(np.ascontiguousarray(codebook.tables).ravel(), index.pq.centroids)
+    index.is_trained = True
+    if metric == faiss.METRIC_L2:
+        index.precompute_table()
+    return index
+
+
+class Lists:
+    """The lists of a sketch in memory, ready to scan. Immutable and safe for threads.
+
+    ``codes``: uint8 ``(rows, code_size)`` in row order. ``offsets``: int64 ``(nlist + 1,)``: list n is the rows from
+    ``offsets[n]`` to ``offsets[n + 1]``.
+    """
+
+    def __init__(self, codebook: Codebook, codes: Codes, offsets: npt.NDArray[np.int64]) -> None:
+        self.codebook = codebook
+        self.rows = len(codes)
+        self.sizes = np.diff(offsets)
+        self._starts = offsets[:-1]
+        self._index = empty_index(codebook)
+        self._fill(codes, offsets)
+        self._index.ntotal = self.rows
+        self._squares = np.einsum("ij,ij->i", codebook.centroids, codebook.centroids)
+        self.filled: Mask = self.sizes > 0
+        self._parameters: dict[int, Any] = {}
+
+    def _fill(self, codes: Codes, offsets: npt.NDArray[np.int64]) -> None:
+        blocks = self.codebook.codec == "pq4fs"
+        invlists = faiss.downcast_InvertedLists(self._index.invlists)
+        ids = np.arange(self.rows, dtype=np.int64)
+        for number in np.flatnonzero(self.sizes).tolist():
+            start, end = int(offsets[number]), int(offsets[number + 1])
+            part = _packed(codes[start:end]) if blocks else np.ascontiguousarray(codes[start:end])
+            invlists.add_entries(number, end - start, _PTR(ids[start:end]), _PTR(part))
+
+    def probes(self, queries: Vectors, nprobe: int, usable: Mask | None = None) -> tuple[ListNumbers, Distances]:
+        """The most promising lists of each prepared query, nearest first not promised, and what faiss wants to know
+        of them. Both are ``(queries, nprobe)``; places without a usable list hold -1.
+
+        Inner products are probed by the best that a list is likely to hold: <q,c> + 3 |q| s, s its spread.
+        """
+        priority, coarse = self._priorities(queries)
+        if usable is not None:
+            priority[:, ~usable] = -np.inf
+        if nprobe < priority.shape[1]:
+            lists = np.argpartition(priority, priority.shape[1] - nprobe, axis=1)[:, -nprobe:]
+        else:
+            lists = np.broadcast_to(np.arange(priority.shape[1]), priority.shape).copy()
+        chosen = np.take_along_axis(coarse, lists, 1)
+        if usable is not None:
+            lists[~usable[lists]] = -1
+        return np.ascontiguousarray(lists), np.ascontiguousarray(chosen)
+
+    def ranks(self, queries: Vectors) -> npt.NDArray[np.int64]:
+        """The place of each list in each prepared query's order of probing, ``(queries, nlist)``."""
+        order = np.argsort(-self._priorities(queries)[0], axis=1, kind="stable")
+        return np.argsort(order, axis=1)
+
+    def _priorities(self, queries: Vectors) -> tuple[Distances, Distances]:
+        centroids = self.codebook.centroids
+        if len(queries) == 1:
+            products: Distances = np.einsum("ij,j->i", centroids, queries[0])[None]
+        else:
+            products = queries @ centroids.T
+        if self.codebook.metric == "cosine":
+            return products, products
+        if self.codebook.metric == "ip":
+            lengths = np.sqrt(np.einsum("ij,ij->i", queries, queries))
+            return products + np.float32(3.0) * lengths[:, None] * self.codebook.spread, products
+        squares: Distances = self._squares - np.float32(2.0) * products
+        return -squares, squares + np.einsum("ij,ij->i", queries, queries)[:, None]
+
+    def scan(
+        self,
+        queries: Vectors,
+        lists: ListNumbers,
+        coarse: Distances,
+        count: int,
+        live: npt.NDArray[np.uint8] | None = None,
+        threads: int = 1,
+    ) -> tuple[Rows, Distances]:
+        """The nearest ``count`` rows by their codes, in the given lists of each prepared query.
+
+        ``live``: bits of the rows that count (``pack_mask``). Rows int64 and approximate distances, smaller is nearer,
+        ``(queries, count)``; places without a row hold -1.
+        """
+        found = np.empty((len(queries), count), np.float32)
+        rows = np.empty((len(queries), count), np.int64)
+        parameters = self._searching(lists.shape[1], live)
+        before = faiss.omp_get_max_threads()
+        faiss.omp_set_num_threads(threads)
+        try:
+            self._index.search_preassigned_c(
+                len(queries), _PTR(queries), count, _PTR(lists), _PTR(coarse), _PTR(found), _PTR(rows), False,
+                parameters, None,
+            )  # fmt: skip
+        finally:
+            faiss.omp_set_num_threads(before)
+        if self.codebook.metric != "l2":
+            np.negative(found, out=found)
+        return rows, found
+
+    def _searching(self, nprobe: int, live: npt.NDArray[np.uint8] | None) -> Any:
+        if live is None and (known := self._parameters.get(nprobe)) is not None:
+            return known
+        selector = None if live is None else faiss.IDSelectorBitmap(self.rows, _PTR(live))
+        if self.codebook.codec == "rabitq4":
+            made = faiss.IVFRaBitQSearchParameters(nprobe=nprobe, sel=selector, qb=_QUERY_BITS)
+        else:
+            made = faiss.IVFSearchParameters(nprobe=nprobe, sel=selector)
+        if live is None:
+            self._parameters[nprobe] = made
+        return made
+
+    def matches(self, live: Mask) -> npt.NDArray[np.int64]:
+        """How many live rows each list holds, ``(nlist,)``."""
+        counts = np.zeros(len(self.sizes), np.int64)
+        counts[self.filled] = np.add.reduceat(live, self._starts[self.filled], dtype=np.int64)
+        return counts
+
+
+def pack_mask(mask: Mask) -> npt.NDArray[np.uint8]:
+    """A mask as the bitmap that ``Lists.scan`` takes."""
+    return np.packbits(mask, bitorder="little")
+
+
+def _packed(codes: Codes) -> Codes:
+    """4-bit codes in FastScan's layout: blocks of 32 rows; in a block, for each pair of dimensions, 16 bytes of the
+    first and 16 of the second, each with row r in its low and row r + 16 in its high nibble, rows interleaved."""
+    rows, pairs = codes.shape
+    blocks = -(-rows // _BLOCK)
+    padded = np.zeros((blocks * _BLOCK, pairs), np.uint8)
+    padded[:rows] = codes
+    columns = padded.reshape(blocks, 2, 16, pairs)[:, :, _INTERLEAVED].transpose(0, 3, 1, 2)  # block, pair, half, row
+    packed = np.empty((blocks, pairs, 2, 16), np.uint8)
+    packed[:, :, 0] = (columns[:, :, 0] & 15) | (columns[:, :, 1] << 4)
+    packed[:, :, 1] = (columns[:, :, 0] >> 4) | (columns[:, :, 1] & 240)
+    return packed

@@ -1,0 +1,112 @@
+"""Builds sketches: rows are put in the order of their lists, coded, measured. And chooses codebooks by measurement."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from tiervdb.clock import Clock
+from tiervdb.segment.calibration import SketchCalibration
+from tiervdb.segment.codebook import Codebook, Codec
+from tiervdb.segment.measure import calibrate, chunks
+from tiervdb.segment.sketch import Coder, Codes, ListNumbers, Lists, sample_rows, train
+from tiervdb.segment.sketch_file import Offsets, SketchData, SketchHeader
+from tiervdb.types import Metric, Rows, Vectors
+
+PQ_MOST_DIMS = 1024  # from here on training PQ takes longer than it saves (41 s at dim 4,096)
+_TRIAL_ROWS = 20_000
+_SHORT = 0.98
+
+
+class VectorRows(Protocol):
+    """What building a sketch needs of its rows."""
+
+    @property
+    def rows(self) -> int: ...
+    def vectors(self, rows: Rows) -> Vectors: ...
+
+
+@runtime_checkable
+class CodedRows(Protocol):
+    """Rows that may be coded already."""
+
+    def coded(self, codebook: str) -> tuple[ListNumbers, Codes] | None:
+        """List and code of every row under a codebook, if all have one."""
+        ...
+
+
+def build(codebook: Codebook, source: VectorRows, clock: Clock) -> tuple[Rows, SketchData]:
+    """The order that sorts the rows by list (new row -> row of ``source``), and the sketch of the rows so ordered."""
+    coder = Coder(codebook)
+    lists, codes = _code_all(coder, source)
+    order = np.argsort(lists, kind="stable").astype(np.int64)
+    offsets = np.zeros(codebook.nlist + 1, np.int64)
+    np.cumsum(np.bincount(lists, minlength=codebook.nlist), out=offsets[1:])
+    codes = codes[order]
+    calibration = calibrate(Lists(codebook, codes, offsets), lambda rows: source.vectors(order[rows]), clock)
+    return order, _data(codebook, offsets, codes, calibration)
+
+
+def _data(codebook: Codebook, offsets: Offsets, codes: Codes, calibration: SketchCalibration) -> SketchData:
+    header = SketchHeader(
+        codebook=codebook.id,
+        codec=codebook.codec,
+        dim=codebook.dim,
+        rows=len(codes),
+        nlist=codebook.nlist,
+        code_size=codes.shape[1],
+        calibration=calibration,
+    )
+    return SketchData(header, offsets, codes)
+
+
+def _code_all(coder: Coder, source: VectorRows) -> tuple[ListNumbers, Codes]:
+    if isinstance(source, CodedRows):
+        known = source.coded(coder.codebook.id)
+        if known is not None:
+            return known
+    lists = np.empty(source.rows, np.int64)
+    codes = np.empty((source.rows, coder.code_size), np.uint8)
+    for part in chunks(source.rows, coder.codebook.dim):
+        lists[part[0] : part[-1] + 1], codes[part[0] : part[-1] + 1] = coder.encode(source.vectors(part))
+    return lists, codes
+
+
+def train_codebook(codebook_id: str, collection: int, metric: Metric, source: VectorRows, clock: Clock) -> Codebook:
+    """Trains on a sample of the rows, with the codec that the data needs.
+
+    PQ is several times faster to scan; where it falls short of the target recall on a trial and RaBitQ is better,
+    RaBitQ is taken.
+    """
+    dim = source.vectors(np.zeros(1, np.int64)).shape[1]
+    sample = source.vectors(sample_rows(source.rows, dim))
+
+    def trained(codec: Codec) -> Codebook:
+        return train(codebook_id, collection, metric, codec, sample, source.rows)
+
+    if dim >= PQ_MOST_DIMS:
+        return trained("rabitq4")
+    quick = trained("pq4fs")
+    reached = _trial(quick, sample, clock)
+    if reached >= _SHORT:
+        return quick
+    thorough = trained("rabitq4")
+    return thorough if _trial(thorough, sample, clock) > reached else quick
+
+
+def _trial(codebook: Codebook, sample: Vectors, clock: Clock) -> float:
+    """The recall that a sketch of some of the sample reaches with up to 120 candidates."""
+    trial = _Trial(sample[:: max(1, len(sample) // _TRIAL_ROWS)])
+    _, data = build(codebook, trial, clock)
+    affordable = [r.recall for r in data.header.calibration.rungs if r.rerank <= 120]
+    return max(affordable, default=0.0)
+
+
+class _Trial:
+    def __init__(self, vectors: Vectors) -> None:
+        self._vectors = vectors
+        self.rows = len(vectors)
+
+    def vectors(self, rows: Rows) -> Vectors:
+        return self._vectors[rows]

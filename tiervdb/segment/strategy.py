@@ -1,0 +1,108 @@
+"""How one segment is searched: a pure choice from what was measured and what is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tiervdb.segment.calibration import GraphCalibration, SketchCalibration, scaled_for_k
+from tiervdb.segment.request import SearchRequest
+from tiervdb.types import Tier
+
+EXACT_FLOATS = 500_000  # of matching vectors: gathering and comparing them is faster than scanning codes
+MOSTLY_LIVE = 0.9  # from this share of live rows on, parameters measured on all rows hold
+FILTERED_RERANK = 2  # matches lie farther away, where codes tell less
+
+
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """Compare every live row."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class BySketch:
+    """Scan ``nprobe`` lists (None: every list with a live row), compare the best ``rerank``; 0: none."""
+
+    nprobe: int | None
+    rerank: int
+
+
+@dataclass(frozen=True, slots=True)
+class ByGraph:
+    """Walk the graph with a candidate list of ``ef``."""
+
+    ef: int
+
+
+Strategy = Exact | BySketch | ByGraph
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What is known of a segment. ``nlist``: 0 without a sketch."""
+
+    tier: Tier
+    rows: int
+    dim: int
+    nlist: int
+    sketch: SketchCalibration | None
+    graph: GraphCalibration | None
+
+
+def choose(known: Measured, k: int, live: int, request: SearchRequest) -> Strategy:
+    """The strategy for ``k`` neighbours among ``live`` rows. k is at most ``live``."""
+    if request.exact:
+        return Exact("asked for")
+    if request.ef is not None and known.graph is not None:
+        return ByGraph(max(request.ef, k))
+    if known.sketch is None:
+        return Exact("no sketch")
+    if request.nprobe is not None or request.rerank is not None:
+        return _as_asked(known, known.sketch, k, live, request)
+    if _few(known, known.sketch, k, live, request):
+        return Exact("few rows match")
+    if not request.filtered and known.graph is not None:
+        by_graph = _cheaper_graph(known.sketch, known.graph, k, request.recall)
+        if by_graph is not None:
+            return by_graph
+    return _by_sketch(known, known.sketch, k, live, request)
+
+
+def _few(known: Measured, sketch: SketchCalibration, k: int, live: int, request: SearchRequest) -> bool:
+    if known.tier == "hot":
+        return live * known.dim <= EXACT_FLOATS
+    rung = sketch.choose(request.recall) or sketch.last()
+    return live <= scaled_for_k(rung, k, known.nlist)[1]
+
+
+def _cheaper_graph(sketch: SketchCalibration, graph: GraphCalibration, k: int, recall: float) -> ByGraph | None:
+    by_graph, by_sketch = graph.choose(recall), sketch.choose(recall)
+    if by_graph is None or (by_sketch is not None and by_sketch.microseconds <= by_graph.microseconds):
+        return None
+    return ByGraph(max(by_graph.ef, 2 * k))
+
+
+def _by_sketch(known: Measured, sketch: SketchCalibration, k: int, live: int, request: SearchRequest) -> Strategy:
+    rung = sketch.choose(request.recall)
+    if rung is None:
+        if known.tier == "hot":
+            return Exact(f"the sketch reaches recall {sketch.best_recall}")
+        rung = sketch.last()
+    nprobe, rerank = scaled_for_k(rung, k, known.nlist)
+    if not request.filtered and live >= MOSTLY_LIVE * known.rows:
+        return BySketch(nprobe, max(rerank, k))
+    among = sketch.filtered_nprobe(live / known.rows)
+    return BySketch(None if among is None else max(nprobe, among), max(rerank * FILTERED_RERANK, k))
+
+
+def _as_asked(known: Measured, sketch: SketchCalibration, k: int, live: int, request: SearchRequest) -> BySketch:
+    rung = sketch.choose(request.recall) or sketch.last()
+    nprobe, rerank = scaled_for_k(rung, k, known.nlist)
+    if request.nprobe is not None:
+        nprobe = min(request.nprobe, known.nlist)
+    elif live < MOSTLY_LIVE * known.rows:
+        nprobe = known.nlist
+    if request.rerank is not None:
+        rerank = 0 if request.rerank == 0 else max(request.rerank, k)
+    return BySketch(max(1, nprobe), rerank)
