@@ -1,0 +1,194 @@
+"""``tiervdb check``: every checksum and every invariant of a database directory, without changing anything."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from tiervdb.engine import identity as identities
+from tiervdb.engine import intents, pins, recovery, wal
+from tiervdb.engine.gc import references_of
+from tiervdb.engine.manifest_store import ManifestStore
+from tiervdb.engine.opener import SegmentOpener
+from tiervdb.engine.source import Source
+from tiervdb.engine.view import Tools, View
+from tiervdb.errors import CorruptionError, ObjectNotFoundError, TiervdbError
+from tiervdb.format import paths
+from tiervdb.format.manifest import FileRef, Manifest
+from tiervdb.storage.local_dir import LocalDir
+from tiervdb.storage.object_store import ByteRange, ObjectStore
+from tiervdb.types import CollectionSchema, Rows
+
+Severity = Literal["error", "warning", "info"]
+_READ_BYTES = 8 << 20
+_ROWS = 16_384
+_RESTORE = "restore the file from a clone or a backup"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is not as it should be. ``advice`` says what to do."""
+
+    severity: Severity
+    file: str
+    problem: str
+    advice: str
+
+
+@dataclass
+class Report:
+    """What was looked at, and what was found. ``bytes``: read and compared with their checksums."""
+
+    findings: list[Finding] = field(default_factory=list)
+    files: int = 0
+    bytes: int = 0
+
+    @property
+    def ok(self) -> bool:
+        return not any(f.severity == "error" for f in self.findings)
+
+    def error(self, file: str, problem: str, advice: str = _RESTORE) -> None:
+        self.findings.append(Finding("error", file, problem, advice))
+
+
+Progress = Callable[[str], None]
+_T = TypeVar("_T")
+
+
+def check(local: LocalDir, shard: int, store: ObjectStore, tools: Tools, progress: Progress = lambda _: None) -> Report:
+    """Checks one shard. Never raises for damage: every problem becomes a finding."""
+    report = Report()
+    manifests = ManifestStore(local, shard)
+    current = _attempt(report, paths.MANIFEST_DIR, manifests.current)
+    if _attempt(report, paths.IDENTITY, lambda: identities.read(local)) is None or current is None:
+        return report
+    progress("files")
+    seen: set[str] = set()
+    for manifest in _held_manifests(report, local, shard, manifests, current):
+        _check_references(report, local, store, manifest, seen)
+    progress("log")
+    view = _attempt(report, paths.WAL_DIR, lambda: _replayed(local, shard, current, store, tools))
+    _check_pinned_logs(report, local, shard, manifests)
+    progress("rows")
+    if view is not None:
+        for schema in view.catalog.collections.values():
+            _attempt(report, f"collection {schema.name}", partial(_check_rows, report, view, schema))
+    _check_leftovers(report, local, seen)
+    return report
+
+
+def _held_manifests(
+    report: Report, local: LocalDir, shard: int, manifests: ManifestStore, current: Manifest
+) -> Iterator[Manifest]:
+    """The current manifest and those that pins hold."""
+    yield current
+    for pin in _attempt(report, paths.PIN_DIR, lambda: pins.listed(local, shard)) or []:
+        if pin.manifest_version != current.version:
+            held = _attempt(report, f"pin {pin.id}", partial(manifests.read, pin.manifest_version))
+            if held is not None:
+                yield held
+
+
+def _check_references(report: Report, local: LocalDir, store: ObjectStore, manifest: Manifest, seen: set[str]) -> None:
+    for reference in references_of(manifest):
+        if reference.name in seen:
+            continue
+        seen.add(reference.name)
+        is_object = paths.parse_local(reference.name) is None
+        pieces = _object_pieces(store, reference) if is_object else _file_pieces(local, reference)
+        where = f"{store.url}/{reference.name}" if is_object else reference.name
+        _attempt(report, where, partial(_check_bytes, report, reference, pieces))
+
+
+def _check_bytes(report: Report, reference: FileRef, pieces: Iterator[bytes | memoryview]) -> bool:
+    sha256, size = hashlib.sha256(), 0
+    for piece in pieces:
+        sha256.update(piece)
+        size += len(piece)
+    report.files += 1
+    report.bytes += size
+    if size != reference.size:
+        raise CorruptionError(f"it has {size} bytes instead of {reference.size}")
+    if sha256.hexdigest() != reference.sha256:
+        raise CorruptionError("its checksum is not the one in the manifest: bytes were changed")
+    return True
+
+
+def _file_pieces(local: LocalDir, reference: FileRef) -> Iterator[memoryview]:
+    yield local.map(reference.name)
+
+
+def _object_pieces(store: ObjectStore, reference: FileRef) -> Iterator[bytes]:
+    size = store.stat(reference.name).size
+    if size != reference.size:
+        raise CorruptionError(f"it has {size} bytes instead of {reference.size}")
+    for start in range(0, size, _READ_BYTES):
+        yield store.get_ranges(reference.name, [ByteRange(start, min(_READ_BYTES, size - start))])[0]
+
+
+def _replayed(local: LocalDir, shard: int, manifest: Manifest, store: ObjectStore, tools: Tools) -> View:
+    state = recovery.load(manifest, SegmentOpener(local, store), tools)
+    published = int(local.shared_words(paths.PublishedName(shard).name, 2)[wal.FSYNCED])
+    recovery.replay(state, wal.read_after(local, shard, manifest.flushed_seq, published))
+    return state.view(state.tip)
+
+
+def _check_pinned_logs(report: Report, local: LocalDir, shard: int, manifests: ManifestStore) -> None:
+    for pin in _attempt(report, paths.PIN_DIR, lambda: pins.listed(local, shard)) or []:
+        held = _attempt(report, f"pin {pin.id}", partial(manifests.read, pin.manifest_version))
+        if held is None or pin.seq <= held.flushed_seq:
+            continue
+        where = f"pin {pin.id}"
+        files = _attempt(report, where, partial(wal.read_after, local, shard, held.flushed_seq, 0, pin.seq))
+        if files is not None and max([0, *(f.last_seq for f in files)]) < pin.seq:
+            report.error(where, f"the log that it keeps ends before commit {pin.seq}")
+
+
+def _check_rows(report: Report, view: View, schema: CollectionSchema) -> None:
+    """Ids are found where they are, no id lives twice, vectors are finite, and the count is right."""
+    seen, live = [], 0
+    for source in view.sources(schema):
+        ids, mask = source.ids(), source.live()
+        rows = np.arange(source.rows) if mask is None else np.flatnonzero(mask)
+        live += len(rows)
+        alive = ids.take(pa.array(rows))
+        seen.append(alive)
+        if not np.array_equal(source.lookup(alive), rows):
+            report.error(f"segment {source.key}", "its id index does not find its ids")
+        for start in range(0, len(rows), _ROWS):
+            _check_vectors(report, source, rows[start : start + _ROWS])
+    every = pa.chunked_array(seen) if seen else pa.chunked_array([], pa.int64())
+    if len(pa.compute.unique(every)) != len(every):
+        report.error(f"collection {schema.name}", "an id is alive twice", "report this; restore a state before it")
+    if live != view.count(schema):
+        report.error(f"collection {schema.name}", f"{live} rows are alive and {view.count(schema)} are counted")
+
+
+def _check_vectors(report: Report, source: Source, rows: Rows) -> None:
+    if not np.isfinite(source.vectors(rows)).all():
+        report.error(f"segment {source.key}", "it holds vectors that are not finite")
+
+
+def _check_leftovers(report: Report, local: LocalDir, referenced: set[str]) -> None:
+    """Files that nobody names: harmless, and collected by the next maintenance."""
+    _attempt(report, paths.INTENT_DIR, lambda: intents.listed(local))
+    for name in (*local.list(paths.SEGMENT_DIR), *local.list(paths.CODEBOOK_DIR)):
+        if name not in referenced:
+            advice = "nothing to do: maintenance deletes it" if paths.parse_local(name) else "remove it, if you know it"
+            report.findings.append(Finding("info", name, "no manifest names it", advice))
+
+
+def _attempt(report: Report, file: str, action: Callable[[], _T]) -> _T | None:
+    try:
+        return action()
+    except ObjectNotFoundError as error:
+        report.error(file, f"it is missing ({error})")
+    except TiervdbError as error:
+        report.error(file, str(error))
+    return None

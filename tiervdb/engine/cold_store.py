@@ -1,0 +1,102 @@
+"""A database's part of its cold store: whose turn it is to write there, new keys, and the pins of others."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator
+
+from tiervdb.clock import Clock
+from tiervdb.errors import FencedError, ObjectExistsError, ObjectNotFoundError
+from tiervdb.format import documents, paths
+from tiervdb.format.documents import EpochDocument, Owner, Pin
+from tiervdb.storage.object_store import ObjectStore
+
+
+class ColdStore:
+    """Keys are ``<database id>/<epoch>/<uuid>``, never reused. Thread-safe.
+
+    ``is_private``: the store is the database's own subdirectory, so that all in it is its own.
+    An epoch is taken, by creating its document, before the first write; a newer one shuts this writer out.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        database_id: str,
+        timeline: str,
+        owner: Owner,
+        clock: Clock,
+        rng: random.Random,
+        is_private: bool,
+    ) -> None:
+        self.store = store
+        self._database_id = database_id
+        self._timeline = timeline
+        self._owner = owner
+        self._clock = clock
+        self._rng = rng
+        self._is_private = is_private
+        self._lock = threading.Lock()
+        self._epoch: int | None = None
+
+    def epoch(self) -> int:
+        """The epoch of this writer, taken at the first call. FencedError if a newer one was taken since."""
+        with self._lock:
+            if self._epoch is None:
+                self._epoch = self._take()
+            elif self._exists(self._epoch + 1):
+                raise FencedError(
+                    f"another writer has taken over database {self._database_id} in {self.store.url} (epoch "
+                    f"{self._epoch + 1}); "
+                    "this one must stop. To go on from here as a database of its own, open the directory with "
+                    'copied="clone"'
+                )
+            return self._epoch
+
+    def new_key(self, role: str) -> str:
+        """A key that was never used, in the current epoch."""
+        return paths.ObjectKey(self._database_id, self.epoch(), paths.random_id(self._rng), role).key
+
+    def owns(self, key: str) -> bool:
+        """Whether the object is this database's own: only these may it ever delete."""
+        parsed = paths.parse_key(key)
+        return isinstance(parsed, paths.ObjectKey) and (self._is_private or parsed.database_id == self._database_id)
+
+    def pins(self) -> Iterator[Pin]:
+        """The pins that clones and restores hold on this database's objects."""
+        for found in self.store.list(paths.cold_pin_prefix(self._database_id)):
+            try:
+                data = self.store.get(found.key)
+            except ObjectNotFoundError:
+                continue  # released meanwhile
+            yield documents.decode_pin(data, f"{self.store.url}/{found.key}")
+
+    def _take(self) -> int:
+        epoch = self._latest() + 1
+        while True:
+            document = EpochDocument(
+                database_id=self._database_id,
+                epoch=epoch,
+                timeline=self._timeline,
+                writer=paths.random_id(self._rng),
+                created_us=self._clock.now_us(),
+                owner=self._owner,
+            )
+            try:
+                self.store.put_if_absent(paths.EpochKey(self._database_id, epoch).key, documents.encode(document))
+            except ObjectExistsError:
+                epoch += 1
+            else:
+                return epoch
+
+    def _latest(self) -> int:
+        parsed = (paths.parse_key(found.key) for found in self.store.list(paths.epoch_prefix(self._database_id)))
+        return max((p.epoch for p in parsed if isinstance(p, paths.EpochKey)), default=0)
+
+    def _exists(self, epoch: int) -> bool:
+        try:
+            self.store.stat(paths.EpochKey(self._database_id, epoch).key)
+        except ObjectNotFoundError:
+            return False
+        return True

@@ -1,0 +1,91 @@
+"""Background merges of hot segments, and their graphs. What is merged when: merge_plan.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from tiervdb.engine.core import ShardCore
+from tiervdb.engine.merge_plan import plan_graph, plan_merge
+from tiervdb.engine.replace import Input, replace
+from tiervdb.engine.sketching import coding_for
+from tiervdb.format import paths
+from tiervdb.format.manifest import FileRef, ManifestEdit, SegmentEntry
+from tiervdb.segment.concat import LiveRows
+from tiervdb.segment.hot import add_graph, write_hot
+from tiervdb.types import CollectionSchema
+
+
+def merge_once(core: ShardCore) -> bool:
+    """Does the next merge that is worth it, of any collection; False if none is."""
+    with core.work, core.building.job():
+        for schema, entries in _collections(core):
+            planned = plan_merge(entries, schema.dim, core.env.options.small_floats)
+            if planned is not None:
+                merge(core, schema, [_input(core, segment_id) for segment_id in planned.segments])
+                return True
+    return False
+
+
+def merge(core: ShardCore, schema: CollectionSchema, inputs: Sequence[Input]) -> None:
+    """Makes one hot segment of the live rows of these. Searches and writes go on; the inputs stay until the swap."""
+    source = LiveRows([i.state.segment for i in inputs], [i.live for i in inputs])
+    if not source.rows:
+        replace(core, inputs, [])
+        return
+    coding = coding_for(core, schema, source)
+    segment_id = core.building.add(paths.random_id(core.env.rng))
+    entry = write_hot(
+        core.env.local,
+        segment_id,
+        schema,
+        source,
+        shard=core.env.shard,
+        codebook=coding.codebook,
+        low_seq=min(i.state.entry.low_seq for i in inputs),
+        high_seq=max(i.state.entry.high_seq for i in inputs),
+        clock=core.env.clock,
+    )
+    replace(core, inputs, [entry], [] if coding.new is None else [coding.new])
+
+
+def build_graph_once(core: ShardCore) -> bool:
+    """Gives the largest hot segment without a graph one, if it is large enough; False if there is none."""
+    with core.work, core.building.job():
+        for schema, entries in _collections(core):
+            wanted = plan_graph(entries, core.env.options.graph_min_rows)
+            if wanted is not None:
+                _build_graph(core, schema, wanted)
+                return True
+    return False
+
+
+def _build_graph(core: ShardCore, schema: CollectionSchema, entry: SegmentEntry) -> None:
+    core.building.add(entry.id)
+    with_graph = add_graph(core.env.local, core.state.segments[entry.id].segment, schema, clock=core.env.clock)
+    with core.manifest_lock:
+        now = core.state.manifest.segment(entry.id)
+        if now is not None:  # its collection may have been dropped meanwhile
+            files = {**now.files, **with_graph.files}
+            core.install(ManifestEdit(replace_segments=(_with_files(now, files),)))
+
+
+def _with_files(entry: SegmentEntry, files: dict[str, FileRef]) -> SegmentEntry:
+    return msgspec.structs.replace(entry, files=files)
+
+
+def _collections(core: ShardCore) -> list[tuple[CollectionSchema, list[SegmentEntry]]]:
+    """The collections of the current manifest that still exist, with their segments."""
+    manifest = core.state.manifest
+    catalog = core.view().catalog
+    return [
+        (catalog.collections[c.id], [s for s in manifest.segments if s.collection == c.id])
+        for c in manifest.collections
+        if c.id in catalog.collections
+    ]
+
+
+def _input(core: ShardCore, segment_id: str) -> Input:
+    state = core.state.segments[segment_id]
+    return Input(state, state.dead)

@@ -1,0 +1,109 @@
+"""Flush: the frozen memtable becomes segments and deletion vectors, in one edit of the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tiervdb.engine.core import Frozen, ShardCore
+from tiervdb.engine.deaths import mark
+from tiervdb.engine.deletions import write_deletions
+from tiervdb.engine.memtable import MISSING
+from tiervdb.engine.sketching import coding_for
+from tiervdb.engine.source import SegmentState
+from tiervdb.engine.state import Late
+from tiervdb.format import paths
+from tiervdb.format.manifest import CodebookEntry, Flushed, ManifestEdit, SegmentEntry
+from tiervdb.segment.hot import write_hot
+from tiervdb.segment.segment import BatchSource
+
+
+def flush(core: ShardCore) -> bool:
+    """Writes everything that was committed before the call; False if there was nothing. Writers go on meanwhile."""
+    with core.flush_lock, core.building.job():
+        frozen = core.freeze()
+        if frozen is None:
+            return False
+        if core.group.fsynced_seq < frozen.tip.seq:
+            core.group.fsync()  # a manifest holds nothing that the log could lose
+        entries, codebooks = _write_segments(core, frozen)
+        with core.manifest_lock:
+            edit = _edit(core, frozen, entries, codebooks)
+            core.install(edit, late=lambda opened: _late_deaths(frozen, entries, opened))
+    return True
+
+
+def _write_segments(core: ShardCore, frozen: Frozen) -> tuple[list[SegmentEntry], list[CodebookEntry]]:
+    entries, codebooks = [], []
+    low_seq = core.state.manifest.flushed_seq + 1
+    for collection, rows in frozen.table:
+        schema = frozen.tip.catalog.collections.get(collection)
+        batch = rows.at(frozen.tip.seq).batch() if schema is not None else None
+        if schema is None or batch is None or not len(batch):
+            continue
+        source = BatchSource(batch)
+        coding = coding_for(core, schema, source)
+        codebooks += [] if coding.new is None else [coding.new]
+        segment_id = core.building.add(paths.random_id(core.env.rng))
+        entries.append(
+            write_hot(
+                core.env.local,
+                segment_id,
+                schema,
+                source,
+                shard=core.env.shard,
+                codebook=coding.codebook,
+                low_seq=low_seq,
+                high_seq=frozen.tip.seq,
+                clock=core.env.clock,
+            )
+        )
+    return entries, codebooks
+
+
+def _edit(
+    core: ShardCore, frozen: Frozen, entries: Sequence[SegmentEntry], codebooks: Sequence[CodebookEntry]
+) -> ManifestEdit:
+    manifest, catalog = core.state.manifest, frozen.tip.catalog
+    gone = frozenset(s.id for s in manifest.segments if s.collection not in catalog.collections)
+    return ManifestEdit(
+        flushed=Flushed(
+            seq=frozen.tip.seq,
+            time_us=frozen.tip.time_us,
+            chain=core.wal.chain_at(frozen.tip.seq),
+            collections=tuple(catalog.collections.values()),
+            snapshots=tuple(catalog.snapshots.values()),
+            next_collection_id=catalog.next_collection_id,
+        ),
+        remove_segments=gone,
+        remove_codebooks=frozenset(c.id for c in manifest.codebooks if c.collection not in catalog.collections),
+        add_segments=tuple(entries),
+        add_codebooks=tuple(codebooks),
+        replace_segments=tuple(_with_deaths(core, frozen, gone)),
+    )
+
+
+def _with_deaths(core: ShardCore, frozen: Frozen, gone: frozenset[str]) -> list[SegmentEntry]:
+    """The entries of the segments whose rows died in the frozen memtable, with new deletion vectors."""
+    replaced = []
+    for segment_id, log in frozen.table.deaths.items():
+        if segment_id in gone or not len(log):
+            continue
+        state = core.state.segments[segment_id]
+        dead = mark(state.dead, state.segment.rows, log.rows())
+        if dead is not None:
+            replaced.append(write_deletions(core.env.local, state.entry, dead, core.state.manifest.version + 1))
+    return replaced
+
+
+def _late_deaths(frozen: Frozen, entries: Sequence[SegmentEntry], opened: Mapping[str, SegmentState]) -> Late:
+    """Rows of the frozen memtable that died after it was frozen: found again by id in the new segments."""
+    late = []
+    for entry in entries:
+        table = frozen.table.collections[entry.collection]
+        rows, seqs = table.late_deaths(frozen.tip.seq)
+        if len(rows):
+            found = opened[entry.id].segment.lookup(table.at(frozen.tip.seq).ids(rows))
+            late.append((entry.id, found[found != MISSING], np.asarray(seqs)[found != MISSING]))
+    return late

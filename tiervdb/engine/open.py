@@ -1,0 +1,230 @@
+"""Opening: create or recognise the directory, lock it, recover, and put a shard together."""
+
+from __future__ import annotations
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+
+from tiervdb.clock import Clock
+from tiervdb.config import Durability, Options
+from tiervdb.engine import identity as identities
+from tiervdb.engine import recovery, snapshots, wal
+from tiervdb.engine.cold_store import ColdStore
+from tiervdb.engine.copies import adopt_copy
+from tiervdb.engine.core import ShardCore, Surroundings
+from tiervdb.engine.manifest_store import ManifestStore
+from tiervdb.engine.opener import SegmentOpener
+from tiervdb.engine.reader import Reader, ReaderSurroundings
+from tiervdb.engine.shard import Shard
+from tiervdb.engine.view import Tools
+from tiervdb.errors import DatabaseLockedError, NotADatabaseError, ObjectNotFoundError, SettingsMismatchError
+from tiervdb.format import paths
+from tiervdb.format.documents import Identity, Owner
+from tiervdb.format.manifest import Manifest
+from tiervdb.format.wal_record import CHAIN_START, WalFileHeader
+from tiervdb.segment.filter import FilterEngine
+from tiervdb.storage import place
+from tiervdb.storage.cache import CachedStore, RangeCache
+from tiervdb.storage.local_dir import FileLock, LocalDir
+from tiervdb.storage.object_store import ObjectStore
+from tiervdb.storage.open import Store, open_store
+
+SHARD = 0
+WRITER_INFO = "writer.json"
+Copied = Literal["take_over", "clone"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a database is to be opened. ``cold``: None means as before, or the subdirectory for a new one."""
+
+    cold: Store | None = None
+    durability: Durability = "fsync"
+    copied: Copied | None = None
+    create: bool = True
+    options: Options = field(default_factory=Options)
+
+
+def open_shard(local: LocalDir, setting: Setting, clock: Clock, rng: random.Random) -> tuple[Shard, Identity]:
+    """Opens for writing, and recovers what a crash left.
+
+    Raises an OpenError, CorruptionError or SettingsMismatchError.
+    """
+    fresh = not local.exists(paths.IDENTITY)
+    if fresh:
+        _check_may_create(local, setting)
+    lock = _lock(local)
+    try:
+        if fresh:
+            _create(local, setting, clock, rng)
+        return _open_locked(local, setting, clock, rng, lock)
+    except BaseException:
+        lock.release()
+        raise
+
+
+def open_reader(local: LocalDir, setting: Setting, clock: Clock, rng: random.Random) -> tuple[Reader, Identity]:
+    """Opens for reading, beside a writer or alone. Changes nothing but for a pin."""
+    identity = identities.read(local)
+    store = _cold_store(local, identity, setting)
+    return Reader.newest(reader_surroundings(local, identity, store, setting.options, clock, rng)), identity
+
+
+def reader_surroundings(
+    local: LocalDir, identity: Identity, store: ObjectStore, options: Options, clock: Clock, rng: random.Random
+) -> ReaderSurroundings:
+    """What readers of this directory need."""
+    return ReaderSurroundings(
+        local=local,
+        shard=SHARD,
+        clock=clock,
+        rng=rng,
+        manifests=ManifestStore(local, SHARD),
+        opener=SegmentOpener(local, store),
+        tools=make_tools(options),
+        owner=_owner(),
+        timeline=identity.timeline.id,
+    )
+
+
+def make_tools(options: Options) -> Tools:
+    """The filter engine and the search threads of one open database."""
+    pool = ThreadPoolExecutor(max_workers=options.search_threads, thread_name_prefix="tiervdb-search")
+    return Tools(FilterEngine(options.filter_bytes), pool)
+
+
+def _open_locked(
+    local: LocalDir, setting: Setting, clock: Clock, rng: random.Random, lock: FileLock
+) -> tuple[Shard, Identity]:
+    identity = identities.read(local)
+    manifests = ManifestStore(local, SHARD)
+    store = _cold_store(local, identity, setting)
+    if identities.was_copied(local, identity):
+        identity = adopt_copy(local, manifests, identity, setting.copied, store, clock, rng)
+    _sweep_staged(local)
+    core = _recover(local, identity, manifests, store, setting, clock, rng)
+    snapshots.release_orphans(core)
+    return Shard(core, lock), identity
+
+
+def _recover(
+    local: LocalDir,
+    identity: Identity,
+    manifests: ManifestStore,
+    store: ObjectStore,
+    setting: Setting,
+    clock: Clock,
+    rng: random.Random,
+) -> ShardCore:
+    manifest = manifests.current()
+    opener = SegmentOpener(local, store)
+    state = recovery.load(manifest, opener, make_tools(setting.options))
+    published = local.shared_words(paths.PublishedName(SHARD).name, 2)
+    files = wal.read_after(local, SHARD, manifest.flushed_seq, int(published[wal.FSYNCED]))
+    end = recovery.replay(state, files)
+    _mend_tail(local, files)
+    header = WalFileHeader(
+        SHARD, identity.database_id, identity.timeline.id, first_seq=0, salt=rng.getrandbits(64), chain=CHAIN_START
+    )
+    owner = _owner()
+    is_own = identity.cold_url is None
+    cold = ColdStore(store, identity.database_id, identity.timeline.id, owner, clock, rng, is_own)
+    env = Surroundings(local, SHARD, clock, rng, setting.options, manifests, opener, cold)
+    return ShardCore(env, state, wal.Wal(local, header, end, setting.options.wal_file_bytes), setting.durability)
+
+
+def _mend_tail(local: LocalDir, files: list[wal.WalFile]) -> None:
+    """Cuts off what a crash left of an append that nobody was told is durable, and syncs the records before it."""
+    if not files:
+        return
+    last = files[-1]
+    if last.scan.records:
+        local.reopen_append(last.name, last.scan.end).close()
+    else:
+        local.delete(last.name, durable=True)
+
+
+def _cold_store(local: LocalDir, identity: Identity, setting: Setting) -> ObjectStore:
+    """The database's cold store behind its cache. The URL is remembered; credentials are given each time."""
+    wanted = None if setting.cold is None else open_store(setting.cold)
+    if wanted is not None and wanted.url != identity.cold_url:
+        raise SettingsMismatchError(
+            f"{local.root} keeps its cold segments in {identity.cold_url or 'its own subdirectory'}, not in "
+            f"{wanted.url}: "
+            "leave cold= out, or give that URL"
+        )
+    store = wanted or open_store(identity.cold_url or local.path(paths.COLD_DIR))
+    cache = RangeCache(local, budget_bytes=setting.options.cache_bytes)
+    return CachedStore(store, cache)
+
+
+def _check_may_create(local: LocalDir, setting: Setting) -> None:
+    if not setting.create:
+        identities.read(local)  # raises
+    leftovers = {
+        *local.list(""),
+        *local.list(paths.SEGMENT_DIR),
+        *local.list(paths.WAL_DIR),
+        *local.list(paths.MANIFEST_DIR),
+    }
+    begun = {paths.WRITER_LOCK, WRITER_INFO, paths.ManifestName(SHARD, 1).name}
+    if not leftovers <= begun:
+        raise NotADatabaseError(
+            f"{local.root} has no {paths.IDENTITY} and is not empty ({sorted(leftovers - begun)[0]}): it is not a "
+            "tiervdb database. "
+            "Give the path of a database, or a new or empty directory"
+        )
+
+
+def _create(local: LocalDir, setting: Setting, clock: Clock, rng: random.Random) -> None:
+    """The identity is written last: a directory without one was never a database."""
+    cold_url = None if setting.cold is None else open_store(setting.cold).url
+    identity = identities.new(local, clock, rng, cold_url)
+    first = Manifest(
+        database_id=identity.database_id,
+        timeline=identity.timeline.id,
+        shard=SHARD,
+        version=1,
+        epoch=0,
+        flushed_seq=0,
+        flushed_time_us=identity.created_us,
+        chain=CHAIN_START,
+        next_collection_id=1,
+    )
+    ManifestStore(local, SHARD).publish(first)
+    identities.write(local, identity)
+
+
+def _lock(local: LocalDir) -> FileLock:
+    lock = local.lock(paths.WRITER_LOCK)
+    if lock is None:
+        raise DatabaseLockedError(
+            f"{local.root} is open for writing in another process ({_writer(local)}). Close it there, "
+            "or open it here with read_only=True"
+        )
+    pid, host = place.owner()
+    local.write_volatile(WRITER_INFO, msgspec.json.encode({"pid": pid, "host": host}))
+    return lock
+
+
+def _owner() -> Owner:
+    pid, host = place.owner()
+    return Owner(pid=pid, host=host)
+
+
+def _writer(local: LocalDir) -> str:
+    try:
+        info = msgspec.json.decode(local.read(WRITER_INFO), type=dict[str, int | str])
+        return f"pid {info['pid']} on {info['host']}"
+    except (ObjectNotFoundError, msgspec.DecodeError, KeyError):
+        return "its pid is not known"
+
+
+def _sweep_staged(local: LocalDir) -> None:
+    """Deletes what a crash left half written; readers stage their pins there too, but only for a moment."""
+    for name in list(local.walk(paths.TMP_DIR)):
+        local.delete(name)

@@ -1,0 +1,60 @@
+"""From manifest entries to open segments; codebooks are read once."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+
+from tiervdb.engine.deletions import read_deletions
+from tiervdb.engine.source import SegmentState
+from tiervdb.errors import CorruptionError
+from tiervdb.format.manifest import CodebookEntry, Manifest, SegmentEntry
+from tiervdb.segment import codebook as codebooks
+from tiervdb.segment.codebook import Codebook
+from tiervdb.segment.segment import open_segment
+from tiervdb.storage.local_dir import LocalDir
+from tiervdb.storage.object_store import ObjectStore
+
+
+class SegmentOpener:
+    """Opens segments of one database directory. Thread-safe."""
+
+    def __init__(self, local: LocalDir, store: ObjectStore) -> None:
+        self.local = local
+        self.store = store
+        self._codebooks: dict[str, Codebook] = {}
+        self._lock = threading.Lock()
+
+    def open(self, entry: SegmentEntry, manifest: Manifest, known: SegmentState | None = None) -> SegmentState:
+        """The segment as its entry says.
+
+        ``known``: the one that is open now; its files are kept open if they are the same.
+        """
+        schema = manifest.collection(entry.collection)
+        if schema is None:
+            raise CorruptionError(f"segment {entry.id} belongs to collection {entry.collection}, which does not exist")
+        dead = read_deletions(self.local, entry)
+        if known is not None and (known.entry.files, known.entry.objects) == (entry.files, entry.objects):
+            return SegmentState(known.segment, entry, dead)
+        codebook = None
+        if entry.codebook is not None:
+            listed = manifest.codebook(entry.codebook)
+            if listed is None:
+                raise CorruptionError(
+                    f"segment {entry.id} was coded under codebook {entry.codebook}, which is not listed"
+                )
+            codebook = self.codebook(listed)
+        return SegmentState(open_segment(self.local, entry, schema, codebook, self.store), entry, dead)
+
+    def codebook(self, entry: CodebookEntry) -> Codebook:
+        """The codebook of an entry; CorruptionError if its file is not the one that was written."""
+        with self._lock:
+            if entry.id not in self._codebooks:
+                data = self.local.read(entry.file.name)
+                if hashlib.sha256(data).hexdigest() != entry.file.sha256:
+                    raise CorruptionError(
+                        f"{self.local.path(entry.file.name)} is damaged: its checksum is not the manifest's. "
+                        "Restore the file from a clone or a backup"
+                    )
+                self._codebooks[entry.id] = codebooks.decode(data, str(self.local.path(entry.file.name)))
+            return self._codebooks[entry.id]

@@ -1,0 +1,102 @@
+"""Swapping segments for others that hold the same rows: how every merge, move and rewrite ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from tiervdb.engine.core import ShardCore
+from tiervdb.engine.deletions import write_deletions
+from tiervdb.engine.memtable import MISSING
+from tiervdb.engine.source import SegmentState
+from tiervdb.format import manifest as fmt
+from tiervdb.format.manifest import CodebookEntry, Manifest, ManifestEdit, SegmentEntry
+from tiervdb.types import Mask, Rows
+
+
+@dataclass(frozen=True)
+class Input:
+    """A segment that is replaced, and the rows that were dead when its live rows were read."""
+
+    state: SegmentState
+    dead: Mask | None
+
+    @property
+    def live(self) -> Mask | None:
+        return None if self.dead is None else ~self.dead
+
+
+def replace(
+    core: ShardCore,
+    inputs: Sequence[Input],
+    entries: Sequence[SegmentEntry],
+    codebooks: Sequence[CodebookEntry] = (),
+    epoch: int | None = None,
+) -> bool:
+    """Installs ``entries``, which hold the rows of ``inputs`` that were live, in their place.
+
+    Rows that died meanwhile are found again by id: those that the manifest knows of go into the deletion vectors of the
+    new segments, the others stay in the memtable. False, changing nothing, if an input is gone: its collection was
+    dropped.
+    """
+    with core.manifest_lock:
+        manifest = core.state.manifest
+        if any(manifest.segment(i.state.id) is None for i in inputs):
+            return False
+        edit = msgspec.structs.replace(_edit(manifest, inputs, entries, codebooks), epoch=epoch)
+        with_deaths = _with_deaths(core, fmt.apply(manifest, edit), inputs, entries)
+        edit = msgspec.structs.replace(edit, add_segments=tuple(with_deaths))
+        new_ids = [entry.id for entry in entries]
+        core.install(edit, moved={i.state.id: new_ids for i in inputs})
+    return True
+
+
+def _edit(
+    manifest: Manifest, inputs: Sequence[Input], entries: Sequence[SegmentEntry], codebooks: Sequence[CodebookEntry]
+) -> ManifestEdit:
+    removed = frozenset(i.state.id for i in inputs)
+    return ManifestEdit(
+        remove_segments=removed,
+        add_segments=tuple(entries),
+        add_codebooks=tuple(codebooks),
+        remove_codebooks=_unused_codebooks(manifest, removed, entries, codebooks),
+    )
+
+
+def _unused_codebooks(
+    manifest: Manifest,
+    removed: frozenset[str],
+    entries: Sequence[SegmentEntry],
+    added: Sequence[CodebookEntry],
+) -> frozenset[str]:
+    """Codebooks that no segment names any more, but for the newest of each collection, which new segments will use."""
+    used = {s.codebook for s in (*manifest.segments, *entries) if s.id not in removed}
+    newest = {c.collection: c.id for c in (*manifest.codebooks, *added)}
+    return frozenset(c.id for c in manifest.codebooks if c.id not in used and c.id not in newest.values())
+
+
+def _with_deaths(
+    core: ShardCore, next_manifest: Manifest, inputs: Sequence[Input], entries: Sequence[SegmentEntry]
+) -> list[SegmentEntry]:
+    """The new entries, with deletion vectors for rows that a flush found dead since the inputs were read."""
+    gone = [(i.state, rows) for i in inputs if len(rows := _died_since(core.state.segments[i.state.id], i.dead))]
+    if not gone:
+        return list(entries)
+    result = []
+    for entry in entries:
+        opened = core.env.opener.open(entry, next_manifest).segment
+        dead = np.zeros(entry.rows, np.bool_)
+        for state, rows in gone:
+            found = opened.lookup(state.segment.ids(rows))
+            dead[found[found != MISSING]] = True
+        result.append(write_deletions(core.env.local, entry, dead, next_manifest.version) if dead.any() else entry)
+    return result
+
+
+def _died_since(now: SegmentState, before: Mask | None) -> Rows:
+    if now.dead is None:
+        return np.empty(0, np.int64)
+    return np.flatnonzero(now.dead if before is None else now.dead & ~before)

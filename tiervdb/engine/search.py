@@ -1,0 +1,99 @@
+"""Nearest rows over all sources of a collection: each is searched by its cheapest means, the answers are merged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tiervdb.engine.source import SegmentSource, Source
+from tiervdb.errors import StoreUnavailableError
+from tiervdb.segment import merge
+from tiervdb.segment.segment import Candidates, SearchRequest, SearchTally
+from tiervdb.types import Distances, Mask, Rows, Vectors
+
+ALONE_FLOATS = 4_000_000  # sources with fewer floats to scan are not worth a thread
+
+
+@dataclass(frozen=True)
+class SearchOutcome:
+    """The nearest rows.
+
+    All arrays are ``(queries, k)``; places without a hit have source -1, row -1 and distance inf.
+    """
+
+    sources: Rows
+    rows: Rows
+    distances: Distances
+    tally: SearchTally
+    skipped: tuple[str, ...] = ()  # what could not be reached, where the caller asked to go on without it
+
+
+_Task = tuple[int, Source, Mask | None]
+
+
+@dataclass
+class _Answers:
+    candidates: list[tuple[int, Candidates]] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+
+def search(
+    sources: Sequence[Source],
+    masks: Sequence[Mask | None],
+    queries: Vectors,
+    k: int,
+    request: SearchRequest,
+    skip_unavailable: bool,
+    pool: ThreadPoolExecutor,
+) -> SearchOutcome:
+    """Searches the rows that ``masks`` leave (None: all). Raises StoreUnavailableError unless that is to be skipped."""
+    tally = SearchTally()
+    answers = _Answers()
+    todo = [(n, s, m) for n, (s, m) in enumerate(zip(sources, masks, strict=True)) if s.rows and (m is None or m.any())]
+
+    def one(number: int, source: Source, mask: Mask | None) -> None:
+        try:
+            found = source.search(queries, k, mask, request, tally)
+            answers.candidates.append((number, found))
+        except StoreUnavailableError as error:
+            if not skip_unavailable:
+                raise
+            answers.skipped.append(f"{source.rows} rows of segment {source.key}: {error}")
+
+    _side_by_side(todo, one, pool, len(queries))
+    return _merge(answers, len(queries), k, tally)
+
+
+def _side_by_side(
+    todo: Sequence[_Task], one: Callable[[int, Source, Mask | None], None], pool: ThreadPoolExecutor, queries: int
+) -> None:
+    """Large segments go to the pool, all but one; the caller's thread searches that one and the small ones."""
+    away = [task[0] for task in todo if _is_large(task[1], queries)][1:]
+    futures = [pool.submit(one, *task) for task in todo if task[0] in away]
+    try:
+        for task in todo:
+            if task[0] not in away:
+                one(*task)
+    finally:
+        errors = [future.exception() for future in futures]
+    for error in errors:
+        if error is not None:
+            raise error
+
+
+def _is_large(source: Source, queries: int) -> bool:
+    if not isinstance(source, SegmentSource):
+        return False
+    return source.segment.entry.tier == "cold" or source.rows * queries > ALONE_FLOATS // 100
+
+
+def _merge(answers: _Answers, queries: int, k: int, tally: SearchTally) -> SearchOutcome:
+    found = sorted(answers.candidates, key=lambda item: item[0])
+    if not found:
+        empty = np.full((queries, 0), -1, np.int64)
+        return SearchOutcome(empty, empty, empty.astype(np.float32), tally, tuple(answers.skipped))
+    merged = merge.merge([(number, c.rows, c.distances) for number, c in found], k)
+    return SearchOutcome(merged.sources, merged.rows, merged.distances, tally, tuple(answers.skipped))

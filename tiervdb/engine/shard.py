@@ -1,0 +1,149 @@
+"""One shard: everything that the layers above may do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pyarrow as pa
+
+from tiervdb.engine import commit_log, compaction, flush, gc, pins, snapshots, tiering
+from tiervdb.engine.core import Build, ShardCore
+from tiervdb.engine.maintenance import Maintenance
+from tiervdb.engine.snapshots import SnapshotInfo
+from tiervdb.engine.tier_plan import TierPlan
+from tiervdb.engine.tiering import TierResult
+from tiervdb.engine.view import View
+from tiervdb.errors import InvalidInputError
+from tiervdb.format.documents import Pin
+from tiervdb.format.manifest import Manifest, SnapshotName
+from tiervdb.format.operations import Operation
+from tiervdb.storage.local_dir import FileLock
+from tiervdb.types import CollectionSchema, Commit
+
+Progress = Callable[[int, int], None]  # rows done, rows in all
+
+
+class Shard:
+    """An open shard that may be written. Thread-safe. ``close`` once, when no thread uses it any more."""
+
+    def __init__(self, core: ShardCore, lock: FileLock) -> None:
+        self.core = core
+        self._lock = lock
+        self._maintenance = Maintenance(self.maintain_once) if core.env.options.background else None
+
+    # -- reading
+
+    def view(self) -> View:
+        """The newest visible state: immutable, and consistent over all collections."""
+        return self.core.view()
+
+    def manifest(self) -> Manifest:
+        """The current manifest."""
+        return self.core.state.manifest
+
+    def log(self) -> pa.Table:
+        """What was committed, as far as it is still known here: see commit_log.table for the columns."""
+        view = self.view()
+        names = {c.id: c.name for c in view.catalog.collections.values()}
+        return commit_log.table(commit_log.read(self.core.env.local, self.core.env.shard, view.seq, names))
+
+    # -- writing
+
+    def commit(self, operations: Sequence[Operation], note: str | None = None) -> Commit:
+        """Applies the operations as one atomic, durable commit. See ShardCore.commit for errors."""
+        self._make_room()
+        commit = self.core.commit(operations, note)
+        self._kick()
+        return commit
+
+    def commit_where(self, build: Build, schema: CollectionSchema, note: str | None = None) -> Commit:
+        """Commits what ``build`` makes of a view; what was written since is built again under the commit lock."""
+        self._make_room()
+        commit = self.core.commit_where(build, schema, note)
+        self._kick()
+        return commit
+
+    def _make_room(self) -> None:
+        """Keeps the memtable from outgrowing memory: where no background thread keeps up, the writer flushes."""
+        core = self.core
+        limit = core.env.options.flush_floats * (1 if self._maintenance is None else 4)
+        if core.state.active.floats >= limit:
+            flush.flush(core)
+
+    def _kick(self) -> None:
+        if self._maintenance is not None and self.core.needs_flush():
+            self._maintenance.kick()
+
+    # -- maintenance
+
+    def flush(self) -> bool:
+        """Moves the memtable into segments; False if it was empty."""
+        return flush.flush(self.core)
+
+    def maintain_once(self, graphs: bool = True) -> bool:
+        """Does the most urgent piece of background work; False if nothing was due.
+
+        ``graphs``: also build graphs, which takes long.
+        """
+        core = self.core
+        if core.needs_flush() and flush.flush(core):
+            return True
+        if snapshots.expire(core) or compaction.merge_once(core):
+            return True
+        if gc.collect(core).is_something:
+            return True
+        return graphs and compaction.build_graph_once(core)
+
+    def check_background(self) -> None:
+        """Raises what the background thread failed with, if it did and no later run went well."""
+        if self._maintenance is not None:
+            self._maintenance.check()
+
+    # -- tiers
+
+    def plan_tiers(self, schema: CollectionSchema, fraction: float, to_cold: bool = True) -> TierPlan:
+        """Which rows demote or promote would move, without moving any."""
+        return tiering.plan_for(self.core, schema, fraction, to_cold)
+
+    def demote(self, schema: CollectionSchema, fraction: float | None, progress: Progress | None = None) -> TierResult:
+        """Moves rows, the oldest first, to the cold store until this fraction of the collection is there."""
+        return tiering.demote(self.core, schema, 1.0 if fraction is None else fraction, progress)
+
+    def promote(self, schema: CollectionSchema, fraction: float | None, progress: Progress | None = None) -> TierResult:
+        """Moves cold rows, the newest first, back to local disk until this fraction of the collection is hot."""
+        return tiering.promote(self.core, schema, 1.0 if fraction is None else fraction, progress)
+
+    # -- snapshots and pins
+
+    def snapshot(self, name: str, expires_us: int | None = None) -> SnapshotName:
+        """Names the newest durable state and keeps it."""
+        return snapshots.create(self.core, name, expires_us)
+
+    def snapshots(self) -> list[SnapshotInfo]:
+        return snapshots.describe(self.core)
+
+    def drop_snapshot(self, name: str) -> None:
+        snapshots.drop(self.core, name)
+
+    def pins(self) -> list[Pin]:
+        return pins.listed(self.core.env.local, self.core.env.shard)
+
+    def release_pin(self, pin_id: str) -> None:
+        """Releases a pin whose holder is gone. PinNotFoundError; a snapshot is to be dropped by its name instead."""
+        for pin in self.pins():
+            if pin.id == pin_id and pin.kind == "snapshot":
+                raise InvalidInputError(
+                    f"pin {pin_id} belongs to snapshot {pin.name!r}: use drop_snapshot({pin.name!r})"
+                )
+        pins.release(self.core.env.local, pin_id)
+
+    # -- the end
+
+    def close(self) -> None:
+        """Stops the background work and syncs the log."""
+        if self._maintenance is not None:
+            self._maintenance.stop()
+        try:
+            self.core.group.close()
+        finally:
+            self._lock.release()

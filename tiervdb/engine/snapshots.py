@@ -1,0 +1,154 @@
+"""Snapshots: a named pin of a manifest, a seq and the log in between. Taken in microseconds, copying nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tiervdb.engine import gc, pins, wal
+from tiervdb.engine.core import ShardCore
+from tiervdb.errors import CommitOutcomeUnknown, ObjectNotFoundError
+from tiervdb.format import paths
+from tiervdb.format.documents import Pin, PinKind
+from tiervdb.format.manifest import Manifest, SnapshotName
+from tiervdb.format.operations import CreateSnapshot, DropSnapshot
+
+
+@dataclass(frozen=True)
+class SnapshotInfo:
+    """A snapshot and what it costs. ``only_bytes``: local and cold bytes that would go with it.
+
+    ``consistency``: "fsync" if every commit in it had been synced when it was taken, else "os".
+    """
+
+    name: str
+    seq: int
+    time_us: int
+    created_us: int
+    expires_us: int | None
+    pin: str
+    only_bytes: int
+    consistency: str
+
+
+def create(core: ShardCore, name: str, expires_us: int | None) -> SnapshotName:
+    """Pins the newest durable state and commits its name."""
+    core.state.tip.catalog.check_new_snapshot(name)
+    if core.group.fsynced_seq < core.group.durable_seq:
+        core.group.fsync()
+    pin = take_pin(core, "snapshot", name, expires_us)
+    snapshot = SnapshotName(
+        name=name, seq=pin.seq, time_us=pin.time_us, expires_us=expires_us, pin=pin.id, created_us=pin.created_us
+    )
+    try:
+        core.commit([CreateSnapshot(snapshot)])
+    except CommitOutcomeUnknown:
+        raise  # the name may hold: opening again tells, and releases the pin if not
+    except Exception:
+        pins.release(core.env.local, pin.id)
+        raise
+    return snapshot
+
+
+def take_pin(core: ShardCore, kind: PinKind, name: str | None = None, expires_us: int | None = None) -> Pin:
+    """Pins the visible state: its manifest, and the log up to its seq."""
+    with core.manifest_lock:  # so that the manifest is still listed when its pin is on disk
+        with core.commit_lock:
+            tip, version = core.visible, core.state.manifest.version
+        pin = Pin(
+            id=paths.random_id(core.env.rng),
+            kind=kind,
+            timeline=core.state.manifest.timeline,
+            shard=core.env.shard,
+            manifest_version=version,
+            seq=tip.seq,
+            time_us=tip.time_us,
+            created_us=core.env.clock.now_us(),
+            expires_us=expires_us,
+            name=name,
+            consistency="fsync" if core.group.fsynced_seq >= tip.seq else "os",
+        )
+        pins.write(core.env.local, pin)
+    return pin
+
+
+def drop(core: ShardCore, name: str) -> None:
+    """Commits that the name is gone, then releases its pin. SnapshotNotFoundError."""
+    snapshot = core.view().catalog.snapshot(name)
+    core.commit([DropSnapshot(name)])
+    release(core, snapshot.pin)
+
+
+def expire(core: ShardCore) -> bool:
+    """Drops the snapshots whose time is over; whether there were any."""
+    now_us = core.env.clock.now_us()
+    over = [
+        s.name for s in core.view().catalog.snapshots.values() if s.expires_us is not None and s.expires_us <= now_us
+    ]
+    for name in over:
+        drop(core, name)
+    return bool(over)
+
+
+def release(core: ShardCore, pin_id: str) -> None:
+    """Releases a pin that may be gone already, say after a crash between the two steps of a drop."""
+    if core.env.local.exists(paths.PinName(pin_id).name):
+        pins.release(core.env.local, pin_id)
+
+
+def release_orphans(core: ShardCore) -> None:
+    """Pins of snapshots that a crash kept from getting their name, or whose name was dropped. Called when opening."""
+    named = {s.pin for s in core.view().catalog.snapshots.values()}
+    for pin in pins.listed(core.env.local, core.env.shard):
+        if pin.kind == "snapshot" and pin.id not in named:
+            pins.release(core.env.local, pin.id)
+
+
+def describe(core: ShardCore) -> list[SnapshotInfo]:
+    """All snapshots, oldest first, with the bytes that only they keep."""
+    held = {pin.id: pin for pin in pins.listed(core.env.local, core.env.shard)}
+    needed = {pin_id: _sizes(core, pin) for pin_id, pin in held.items()}
+    current = _listed_sizes(core.state.manifest)
+    infos = []
+    for snapshot in sorted(core.view().catalog.snapshots.values(), key=lambda s: s.seq):
+        others = {name for pin_id, sizes in needed.items() if pin_id != snapshot.pin for name in sizes} | set(current)
+        only = sum(size for name, size in needed.get(snapshot.pin, {}).items() if name not in others)
+        pin = held.get(snapshot.pin)
+        infos.append(
+            SnapshotInfo(
+                snapshot.name,
+                snapshot.seq,
+                snapshot.time_us,
+                snapshot.created_us,
+                snapshot.expires_us,
+                snapshot.pin,
+                only,
+                pin.consistency if pin is not None else "lost",
+            )
+        )
+    return infos
+
+
+def _sizes(core: ShardCore, pin: Pin) -> Mapping[str, int]:
+    """Bytes by name of what a pin keeps."""
+    try:
+        manifest = core.env.manifests.read(pin.manifest_version)
+    except ObjectNotFoundError:
+        return {}
+    local = core.env.local
+    logs = (
+        wal.names_after(wal.file_names(local, core.env.shard), manifest.flushed_seq)
+        if pin.seq > manifest.flushed_seq
+        else []
+    )
+    kept = [name for name in logs[:-1] if wal.first_seq_of(name) <= pin.seq and _is_flushed(core, name)]
+    return {**_listed_sizes(manifest), **{name: local.size(name) for name in kept}}
+
+
+def _is_flushed(core: ShardCore, name: str) -> bool:
+    last = core.log_ends.get(name)
+    return last is not None and last <= core.state.manifest.flushed_seq
+
+
+def _listed_sizes(manifest: Manifest) -> dict[str, int]:
+    return {reference.name: reference.size for reference in gc.references_of(manifest)}
