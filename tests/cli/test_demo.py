@@ -1,0 +1,134 @@
+"""The demo as people run it: a process, with a pipe for a terminal."""
+
+from __future__ import annotations
+
+import json
+import random
+import shlex
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import tiervdb
+from tiervdb.cli.demo import kill, place, writer
+from tiervdb.cli.demo.kill import KillReport, Reports
+from tiervdb.cli.example_data import load_words
+from tiervdb.errors import AlreadyExistsError, TiervdbError
+
+HELD = KillReport(
+    acknowledged=3, rows_acknowledged=300, rows_found=300, seqs_found=3, unacknowledged="absent", recovery_seconds=0.1
+)
+
+
+def demo(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tiervdb.cli.main", "demo", "--path", folder / "demo", *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def shown(folder: Path) -> str:
+    """What a demo prints into a pipe."""
+    result = demo(folder)
+    assert (result.returncode, result.stderr) == (0, "")
+    return result.stdout
+
+
+def test_it_shows_every_step(shown: str) -> None:
+    for step in ("1. Load", "2. Demote", "3. Search", "4. Kill", "5. Snapshot"):
+        assert step in shown
+    for promise in (
+        "20,000 words in 20 commits",
+        "16,000 words went to",
+        "tokyo",
+        "10,000 left",
+        "20,000, and gives the same",
+    ):
+        assert promise in shown
+    assert "\x1b" not in shown
+
+
+def test_it_leaves_sound_databases_and_commands_that_work(shown: str, folder: Path) -> None:
+    for path, rows in ((folder / "demo" / "words", 10_000), (folder / "demo" / "copy", 20_000)):
+        with tiervdb.open(path, create=False) as db:
+            assert len(db["words"]) == rows
+        assert tiervdb.check(path).findings == []
+    commands = [line.strip() for line in shown.splitlines() if line.startswith("   tiervdb ")]
+    assert len(commands) == 7
+    for command in commands:
+        arguments = [sys.executable, "-m", "tiervdb.cli.main", *shlex.split(command)[1:]]
+        result = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=False)
+        assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_again_as_json(shown: str, folder: Path) -> None:
+    """Replaces what the first one left. Its cold store is elsewhere."""
+    assert shown
+    result = demo(folder, "--json", "--cold", folder / "bucket")
+    assert (result.returncode, result.stderr) == (0, "")
+    document = json.loads(result.stdout)
+    killed, back = document["killed_writer"], document["looked_back"]
+    assert killed["acknowledged"] >= kill.KILL_BETWEEN[0]
+    assert killed["rows_found"] == killed["rows_acknowledged"] == killed["acknowledged"] * writer.BATCH_ROWS
+    assert killed["seqs_found"] == killed["acknowledged"]
+    assert killed["unacknowledged"] in {"absent", "whole", None}
+    assert (back["live_rows"], back["snapshot_rows"], back["clone_rows"]) == (10_000, 20_000, 20_000)
+    assert back["same_answers"] is True
+    assert [search["stats"]["tiers"] for search in document["searches"]] == [["hot", "cold"]] * 4
+    assert document["searches"][0]["stats"]["gets"] > 0
+    assert document["searches"][1]["stats"]["gets"] == 0
+    assert document["seconds"] < 60
+    assert list((folder / "bucket").rglob("*.parquet"))
+
+
+def test_it_replaces_only_what_a_demo_made(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("precious")
+    with pytest.raises(AlreadyExistsError, match="--path"):
+        place.prepare(tmp_path)
+    assert (tmp_path / "mine.txt").read_text() == "precious"
+
+
+def test_reports_of_the_writer() -> None:
+    reports = Reports()
+    for line in ("begin 0\n", "done 0 5\n", "begin 1\n"):
+        reports.hear(line)
+    assert (reports.seqs, reports.begun, reports.in_flight) == ({0: 5}, 2, True)
+    reports.hear("done 1 6\n")
+    assert not reports.in_flight
+
+
+def test_what_counts_as_a_broken_promise() -> None:
+    assert HELD.held
+    assert replace(HELD, unacknowledged="whole").held
+    assert not replace(HELD, rows_found=299).held
+    assert not replace(HELD, seqs_found=2).held
+    assert not replace(HELD, unacknowledged="torn").held
+
+
+def test_missing_and_altered_rows_are_found_out(tmp_path: Path) -> None:
+    """The demo's own comparison is not blind."""
+    words = load_words()
+    with tiervdb.open(tmp_path / "db") as db:
+        rows = db.create_collection(writer.COLLECTION, dim=words.dim, id_type="int64", columns={"word": "string"})
+        seqs = {number: rows.upsert(**writer.batch(words, number)).seq for number in range(3)}
+        assert kill.compare(db, words, Reports(3, seqs), 0.0).held
+        rows.delete(ids=[7])
+        rows.update(ids=[150], columns={"word": "altered"})
+        given = writer.batch(words, 2)
+        rows.upsert(ids=given["ids"][:1], vectors=-given["vectors"][:1], columns={"word": words.table["word"][200:201]})
+        assert kill.compare(db, words, Reports(3, seqs), 0.0).rows_found == 297
+        torn = kill.compare(db, words, Reports(3, {0: seqs[0], 1: seqs[1]}), 0.0)
+        assert torn.unacknowledged == "torn"
+        assert kill.compare(db, words, Reports(4, {**seqs, 3: 999}), 0.0).seqs_found == 3
+
+
+def test_a_writer_that_ends_by_itself(tmp_path: Path) -> None:
+    with pytest.raises(TiervdbError, match="ended by itself"):
+        kill.kill_a_writer(tmp_path / "no database", random.Random(0))

@@ -1,0 +1,1 @@
+"""``tiervdb demo``: what tiervdb does, on real words, in under a minute."""

@@ -1,0 +1,49 @@
+"""The command line's entry: all commands by name."""
+
+from __future__ import annotations
+
+import platform
+
+import typer
+
+import tiervdb
+from tiervdb.cli import report, search, snapshot, tier, transfer
+from tiervdb.cli.demo import command
+from tiervdb.cli.failure import Commands
+from tiervdb.cli.options import Json
+from tiervdb.cli.output import Output
+
+app = typer.Typer(
+    cls=Commands,
+    help="An embedded, tiered vector database with recovery as a first-class feature.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(command.demo)
+app.command("import")(transfer.import_)
+app.command("export")(transfer.export)
+app.command("search")(search.search)
+app.add_typer(snapshot.app, name="snapshot")
+app.command("clone")(snapshot.clone)
+app.command("log")(report.log)
+app.add_typer(tier.app, name="tier")
+app.command("check")(report.check)
+app.command("status")(report.status)
+
+
+@app.command("version")
+def version(json: Json = False) -> None:
+    """Say which tiervdb this is."""
+    output = Output(json)
+    output.document({"tiervdb": tiervdb.__version__, "python": platform.python_version()})
+    output.say(f"tiervdb {tiervdb.__version__} (Python {platform.python_version()})")
+
+
+def run() -> None:
+    """The ``tiervdb`` command."""
+    app(prog_name="tiervdb")
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,96 @@
+"""Commands that only look: ``tiervdb status``, ``log`` and ``check``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+import tiervdb
+from tiervdb.cli import readable
+from tiervdb.cli.opening import reading
+from tiervdb.cli.options import DatabasePath, Json, point_in_time
+from tiervdb.cli.output import Output
+from tiervdb.errors import CorruptionError
+
+Time = Annotated[str | None, typer.Option(help="A time with its zone, or how long ago: 2h, 7d.")]
+
+COLLECTION_COLUMNS = {
+    "name": readable.text,
+    "rows": readable.text,
+    "dim": readable.text,
+    "metric": readable.text,
+    "memory_rows": readable.text,
+    "hot_rows": readable.text,
+    "cold_rows": readable.text,
+    "dead_rows": readable.text,
+    "local_bytes": readable.size,
+    "cold_bytes": readable.size,
+    "sketches": readable.text,
+    "graphs": readable.text,
+}
+LOG_COLUMNS = {
+    "seq": readable.text,
+    "time": readable.text,
+    "collection": readable.text,
+    "operation": readable.text,
+    "upserted": readable.text,
+    "deleted": readable.text,
+    "note": readable.text,
+}
+FINDING_COLUMNS = {"severity": readable.text, "file": readable.text, "problem": readable.text, "advice": readable.text}
+
+
+def status(path: DatabasePath, json: Json = False) -> None:
+    """Say how a database stands: its newest commit, tiers, snapshots, protection."""
+    output = Output(json)
+    with reading(path) as db:
+        state, stats = db.status(), db.stats()
+    output.document({"status": state, "stats": stats})
+    output.table(["", ""], [[name.replace("_", " "), readable.text(value)] for name, value in shown(state).items()])
+    output.say()
+    rows = [asdict(collection) for collection in stats.collections]
+    output.table(list(COLLECTION_COLUMNS), [[f(row[n]) for n, f in COLLECTION_COLUMNS.items()] for row in rows])
+
+
+def shown(state: tiervdb.Status) -> dict[str, Any]:
+    """What a person wants to know first; nothing for what is not set."""
+    return {
+        name: value
+        for name, value in asdict(state).items()
+        if value is not None and name not in {"collections", "mode"}
+    }
+
+
+def log(
+    path: DatabasePath,
+    since: Time = None,
+    until: Time = None,
+    collection: Annotated[str | None, typer.Option(help="Only commits that touched it.")] = None,
+    limit: Annotated[int | None, typer.Option("-n", help="Only the last ones.")] = None,
+    json: Json = False,
+) -> None:
+    """List the commits, oldest first."""
+    with reading(path) as db:
+        table = db.log(
+            since=point_in_time("--since", since), until=point_in_time("--until", until), collection=collection
+        )
+    lines = table.to_pylist()
+    Output(json).rows(lines[-limit:] if limit else lines, LOG_COLUMNS, empty="no commits")
+
+
+def check(path: DatabasePath, json: Json = False) -> None:
+    """Verify every checksum and invariant; ends with exit code 7 if something is damaged."""
+    output = Output(json)
+    report = tiervdb.check(path)
+    output.document(report)
+    if report.findings:
+        rows = [[f.severity, f.file, f.problem, f.advice] for f in report.findings]
+        output.table(list(FINDING_COLUMNS), rows)
+    output.say(
+        f"checked {readable.plural(report.files, 'file')}, {readable.size(report.bytes)}: "
+        + (readable.plural(len(report.findings), "finding") if report.findings else "no damage")
+    )
+    if any(finding.severity == "error" for finding in report.findings):
+        raise typer.Exit(CorruptionError.exit_code)

@@ -1,0 +1,37 @@
+"""Checking a database directory without opening it for writing."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+
+from tiervdb.config import Options
+from tiervdb.engine import check as engine
+from tiervdb.engine import identity as identities
+from tiervdb.engine.check import Finding, Progress
+from tiervdb.engine.check import Report as CheckReport
+from tiervdb.engine.open import SHARD, make_tools
+from tiervdb.errors import CorruptionError
+from tiervdb.format import paths
+from tiervdb.storage.open import Store, open_store
+from tiervdb.storage.os_dir import OsDir
+
+__all__ = ["CheckReport", "Finding", "check"]
+
+
+def check(
+    path: str | PathLike[str], *, cold: Store | None = None, progress: Progress = lambda _stage: None
+) -> CheckReport:
+    """Verifies all checksums and invariants of a database, and changes nothing.
+
+    Reads every byte, also of cold objects. ``cold``: a ``Store`` with credentials, if the cold store needs them. Damage is
+    not raised: it is in ``findings``, each with the file, the problem and what to do; ``ok`` is False if one is an error.
+    Beside a process that writes, files that come and go meanwhile may be reported. Raises NotADatabaseError.
+    """
+    local = OsDir(Path(path))
+    try:
+        cold_url = identities.read(local).cold_url
+    except CorruptionError as error:
+        return CheckReport([Finding("error", paths.IDENTITY, str(error), "restore the file from a clone or a backup")])
+    store = open_store(cold or cold_url or local.path(paths.COLD_DIR), create=False)
+    return engine.check(local, SHARD, store, make_tools(Options()), progress)

@@ -1,0 +1,247 @@
+"""A database: its collections, commits, tiers, snapshots and copies."""
+
+from __future__ import annotations
+
+from collections.abc import Collection as Names
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+import pyarrow as pa
+
+from tiervdb.database import history, report, tiers
+from tiervdb.database.batch import Batch
+from tiervdb.database.collection import Collection
+from tiervdb.database.create import create_collection
+from tiervdb.database.inputs.schemas import ColumnType
+from tiervdb.database.session import Session, named
+from tiervdb.database.tiers import Progress
+from tiervdb.database.values import PinInfo, Snapshot, Stats, Status
+from tiervdb.engine.tiering import TierResult
+from tiervdb.errors import NoRepositoryError
+from tiervdb.format.operations import DropCollection
+from tiervdb.target import Target
+from tiervdb.types import Commit
+
+
+class Database:
+    """An open database, from ``tiervdb.open``. Thread-safe. Close it, or use it in a ``with`` statement.
+
+    Every method raises ClosedError after ``close`` and ForkedError in a forked child; what writes raises ReadOnlyError
+    where it was opened with ``read_only=True`` or through ``at``.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @property
+    def path(self) -> Path:
+        """The database's directory."""
+        return self._session.path
+
+    @property
+    def seq(self) -> int:
+        """The number of the newest visible commit."""
+        return self._session.view().seq
+
+    @property
+    def read_only(self) -> bool:
+        """Whether it can only be read."""
+        return self._session.read_only is not None
+
+    # -- collections
+
+    def create_collection(
+        self,
+        name: str,
+        *,
+        dim: int | None = None,
+        metric: str = "cosine",
+        id_type: str | None = None,
+        columns: Mapping[str, ColumnType] | None = None,
+        stored: Names[str] = (),
+        exist_ok: bool = False,
+        data: Any = None,
+        id: str | None = None,
+        vector: str | None = None,
+    ) -> Collection:
+        """Creates a collection of vectors with ``dim`` dimensions, and loads ``data`` if given.
+
+        ``metric``: "cosine", "l2" (squared) or "ip" (inner product). ``id_type``: "string" (default) or "int64".
+        ``columns``: types by name, as ``Collection.add_column`` takes them; those named in ``stored`` are kept in
+        Parquet only once cold, and cannot be filtered on: for long text. ``exist_ok``: an equal one may exist already.
+
+        ``data``: a pandas or polars data frame, an Arrow table, a DuckDB relation or a list of row dicts. What is not
+        given is inferred from it; ``id`` and ``vector`` name its columns of ids and vectors. Everything is checked
+        before the collection is made; its rows are a second commit.
+
+        Raises AlreadyExistsError, SchemaError, InvalidInputError.
+        """
+        return create_collection(
+            self._session,
+            name,
+            dim=dim,
+            metric=metric,
+            id_type=id_type,
+            columns=columns,
+            stored=stored,
+            exist_ok=exist_ok,
+            data=data,
+            id=id,
+            vector=vector,
+        )
+
+    def drop_collection(self, name: str) -> Commit:
+        """Drops a collection with all its rows. Raises CollectionNotFoundError. Snapshots that hold it keep it."""
+        shard = self._session.shard("drop a collection")
+        return shard.commit([DropCollection(named(shard.view(), name).id)])
+
+    def collections(self) -> list[str]:
+        """The names of all collections, sorted."""
+        return self._session.view().collections()
+
+    def __getitem__(self, name: str) -> Collection:
+        """The collection of that name. Raises CollectionNotFoundError, which is also a KeyError."""
+        return Collection(self._session, name, named(self._session.view(), name).id)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._session.view().collections()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._session.closed else "read-only" if self.read_only else "open"
+        return f"<Database {str(self._session.path)!r}, {state}>"
+
+    # -- writing
+
+    def batch(self, note: str | None = None) -> Batch:
+        """Several writes, also to several collections, as one atomic commit::
+
+        with db.batch(note="nightly import") as b:
+            b["chunks"].delete(where="document = ?", params=[7])
+            b["chunks"].upsert(ids=ids, vectors=vectors)
+        """
+        return Batch(self._session, note)
+
+    def flush(self) -> None:
+        """Moves what is in memory and in the log into segments on disk. Not needed for durability."""
+        self._session.shard("flush").flush()
+
+    def maintain(self) -> None:
+        """Runs all due background work, graphs included, to its end."""
+        shard = self._session.shard("maintain")
+        while shard.maintain_once():
+            pass
+
+    # -- tiers
+
+    def demote(self, name: str, fraction: float = 1.0, *, progress: Progress | None = None) -> TierResult:
+        """Moves rows of a collection to the cold store, the oldest first, until ``fraction`` (0 to 1) of it is there.
+
+        ``progress(done, total)`` is called with rows. Reading and writing go on meanwhile. Raises
+        StoreUnavailableError or StoreRefusedError; nothing is half moved then.
+        """
+        return tiers.demote(self._session, name, fraction, progress)
+
+    def promote(self, name: str, fraction: float = 1.0, *, progress: Progress | None = None) -> TierResult:
+        """Moves cold rows back to local disk, the newest first, until ``fraction`` (0 to 1) of all rows is hot."""
+        return tiers.promote(self._session, name, fraction, progress)
+
+    def warm(self, name: str) -> None:
+        """Loads the indexes that searches of a collection use, so that the first search need not."""
+        tiers.warm(self._session, name)
+
+    # -- snapshots and the past
+
+    def snapshot(self, name: str, expires: datetime | timedelta | str | None = None) -> Snapshot:
+        """Names the newest state and keeps it, at once and without a copy.
+
+        ``expires``: when it goes by itself, a time with a zone or a span from now. Raises AlreadyExistsError.
+        """
+        return history.take_snapshot(self._session, name, expires)
+
+    def snapshots(self) -> list[Snapshot]:
+        """All snapshots, oldest first, with the bytes that only they keep."""
+        return history.snapshots(self._session)
+
+    def drop_snapshot(self, name: str | Snapshot) -> None:
+        """Drops a snapshot; what only it kept is deleted later. Raises SnapshotNotFoundError."""
+        shard = self._session.shard("drop a snapshot")
+        shard.drop_snapshot(name.name if isinstance(name, Snapshot) else name)
+
+    def pins(self) -> list[PinInfo]:
+        """What keeps files from being deleted: snapshots, clones and readers, also of other processes."""
+        return history.list_pins(self._session)
+
+    def release_pin(self, id: str) -> None:
+        """Releases the pin of a holder that is gone for good. Raises PinNotFoundError."""
+        self._session.shard("release a pin").release_pin(id)
+
+    def at(
+        self,
+        point: Snapshot | Target | str | None = None,
+        *,
+        time: datetime | str | None = None,
+        seq: int | None = None,
+    ) -> Database:
+        """The database as it was: at a snapshot (or its name), a Target, a time, or right after a commit. Read-only.
+
+        Close it, or use it in a ``with`` statement. Raises OutsideWindowError where neither a snapshot nor the log that
+        is still here reaches that point, and SnapshotNotFoundError.
+        """
+        return Database(history.session_at(self._session, history.to_target(point, time, seq)))
+
+    def refresh(self) -> int:
+        """Moves a database that was opened with ``read_only=True`` to the newest commit, and returns its seq."""
+        return history.refresh(self._session)
+
+    def clone(self, path: str | Path, at: Snapshot | Target | str | None = None) -> Path:
+        """Makes a new database at ``path`` that starts from this one, or from what it was ``at`` a point; open it next.
+
+        Local files are hard links, objects in a shared cold store are pinned there: nothing is copied where that works.
+        Raises AlreadyExistsError if the path exists.
+        """
+        return history.clone(self._session, Path(path), history.to_target(at, None, None))
+
+    def log(
+        self,
+        since: int | datetime | str | None = None,
+        until: int | datetime | str | None = None,
+        collection: str | None = None,
+    ) -> pa.Table:
+        """What was committed when, oldest first: timeline, seq, time, collection, operation, upserted, deleted, note.
+
+        ``since``, ``until``: the first and the last to show, a seq or a time with a zone. A commit has a row for each
+        operation and collection.
+        """
+        return report.log(self._session, since, until, collection)
+
+    def backup(self, **_options: object) -> NoReturn:
+        """Raises NoRepositoryError: this version has no repositories yet."""
+        self._session.check()
+        raise NoRepositoryError(
+            f"cannot back up {self.path}: it has no repository, and this version of tiervdb has none yet. "
+            "db.snapshot() keeps a state here, db.clone() makes a copy elsewhere on this file system"
+        )
+
+    # -- how it stands
+
+    def status(self) -> Status:
+        """Who and where it is, its newest commit, and whether background work succeeds."""
+        return report.status(self._session)
+
+    def stats(self) -> Stats:
+        """Rows, segments and bytes, by collection and tier."""
+        return report.stats(self._session)
+
+    def close(self) -> None:
+        """Ends background work, syncs the log and releases the directory. Calling it again does nothing."""
+        self._session.close()
+
+    def __enter__(self) -> Self:
+        self._session.check()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()

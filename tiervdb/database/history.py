@@ -1,0 +1,145 @@
+"""Snapshots, pins, states of the past, and clones."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from tiervdb.database.inputs.names import check_name
+from tiervdb.database.inputs.times import to_expiry_us, to_time_us
+from tiervdb.database.session import Session
+from tiervdb.database.values import PinInfo, Snapshot
+from tiervdb.engine import copies, pins, time_travel
+from tiervdb.engine.open import reader_surroundings
+from tiervdb.engine.reader import Reader, ReaderSurroundings, newest_seq
+from tiervdb.engine.time_travel import Stretch
+from tiervdb.errors import InvalidInputError
+from tiervdb.format.documents import Pin
+from tiervdb.format.manifest import SnapshotName
+from tiervdb.storage.os_dir import OsDir
+from tiervdb.target import Target
+from tiervdb.types import to_datetime
+
+Point = Snapshot | Target | str | None
+
+
+def take_snapshot(session: Session, name: str, expires: datetime | timedelta | str | None) -> Snapshot:
+    """See Database.snapshot."""
+    shard = session.shard("take a snapshot")
+    check_name(name, "the name of a snapshot")
+    until_us = to_expiry_us(expires, session.clock.now_us(), "snapshot: expires")
+    taken = shard.snapshot(name, until_us)
+    return _snapshot(taken, _pins_by_id(session).get(taken.pin), None)
+
+
+def snapshots(session: Session) -> list[Snapshot]:
+    """See Database.snapshots. The bytes are known to the writer only."""
+    view, held = session.view(), _pins_by_id(session)
+    only: dict[str, int] = {}
+    if session.read_only is None:
+        only = {info.pin: info.only_bytes for info in session.shard("list snapshots").snapshots()}
+    names = sorted(view.catalog.snapshots.values(), key=lambda s: (s.seq, s.created_us))
+    return [_snapshot(name, held.get(name.pin), only.get(name.pin)) for name in names]
+
+
+def list_pins(session: Session) -> list[PinInfo]:
+    """See Database.pins."""
+    session.check()
+    return [_pin_info(pin) for pin in pins.listed(session.env.local, session.env.shard)]
+
+
+def to_target(point: Point, time: datetime | str | None, seq: int | None) -> Target:
+    """The one point that was given; the newest commit if none was."""
+    given = [value for value in (point, time, seq) if value is not None]
+    if len(given) > 1:
+        raise InvalidInputError("at: give one of a snapshot or Target, time= and seq=, not several")
+    if time is not None:
+        return Target.time(time)
+    if seq is not None:
+        return Target.seq(seq)
+    if isinstance(point, Snapshot):
+        return Target.snapshot(point.name)
+    if isinstance(point, str):
+        return Target.snapshot(point)
+    if point is not None and not isinstance(point, Target):
+        raise InvalidInputError(f"at: {point!r} is no point in time; give a snapshot, a Target, time= or seq=")
+    return point or Target.latest()
+
+
+def session_at(session: Session, target: Target) -> Session:
+    """A session that reads the state at a target, which stays pinned until it is closed."""
+    session.check()
+    env = _reader_env(session)
+    if target.kind == "latest":
+        reader = Reader(env, lambda: Stretch(env.manifests.current(), newest_seq(env)), moves=False)
+    else:
+        held = time_travel.stretches(env.local, env.shard, env.manifests, session.view().seq)
+        seq = _seq_of(session, target, held)
+        reader = Reader.at(env, time_travel.at_seq(held, seq), seq)
+    return Session(reader, session.identity, session.clock, f"a view of the past, as of commit {reader.view().seq}")
+
+
+def clone(session: Session, path: Path, target: Target) -> Path:
+    """See Database.clone."""
+    parent, name = copies.parent_of(path)
+    with closing(session_at(session, target)) as origin:
+        view, env = origin.view(), origin.env
+        start = copies.Origin(env.local, env.opener.store, session.identity, origin.manifest(), view.seq, view.time_us)
+        copies.clone(start, OsDir(parent), name, session.clock, env.rng)
+    return parent / name
+
+
+def refresh(session: Session) -> int:
+    """See Database.refresh."""
+    reader = session.reader()
+    return session.view().seq if reader is None else reader.refresh().seq
+
+
+def _seq_of(session: Session, target: Target, held: list[Stretch]) -> int:
+    match target:
+        case Target("snapshot", str(name)):
+            return session.view().catalog.snapshot(name).seq
+        case Target("seq", int(seq)):
+            return seq
+        case Target("time", datetime() as time):
+            until_us = to_time_us(time, "at: time") - target.exclusive
+            return time_travel.seq_at_time(session.env.local, session.env.shard, held, until_us)
+    raise InvalidInputError(f"at: {target} is no point that can be looked up here")
+
+
+def _reader_env(session: Session) -> ReaderSurroundings:
+    env = session.env
+    if isinstance(env, ReaderSurroundings):
+        return env
+    return reader_surroundings(env.local, session.identity, env.opener.store, env.options, env.clock, env.rng)
+
+
+def _pins_by_id(session: Session) -> dict[str, Pin]:
+    return {pin.id: pin for pin in pins.listed(session.env.local, session.env.shard)}
+
+
+def _snapshot(name: SnapshotName, pin: Pin | None, only_bytes: int | None) -> Snapshot:
+    return Snapshot(
+        name=name.name,
+        seq=name.seq,
+        time=to_datetime(name.time_us),
+        created=to_datetime(name.created_us),
+        expires=None if name.expires_us is None else to_datetime(name.expires_us),
+        consistency="lost" if pin is None else pin.consistency,
+        pin=name.pin,
+        only_bytes=only_bytes,
+    )
+
+
+def _pin_info(pin: Pin) -> PinInfo:
+    holder = f"pid {pin.owner.pid} on {pin.owner.host}" if pin.owner is not None else pin.holder
+    return PinInfo(
+        id=pin.id,
+        kind=pin.kind,
+        seq=pin.seq,
+        created=to_datetime(pin.created_us),
+        expires=None if pin.expires_us is None else to_datetime(pin.expires_us),
+        name=pin.name,
+        holder=holder,
+    )

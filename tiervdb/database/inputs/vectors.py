@@ -1,0 +1,152 @@
+"""Vectors and queries, as users pass them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tiervdb.database.inputs.arrays import typed_array
+from tiervdb.database.inputs.casts import is_list
+from tiervdb.errors import InvalidInputError
+from tiervdb.types import Metric, Vectors
+
+CHECK_FLOATS = 1 << 20  # checked at a time, so that checking needs little memory
+SHAPE_ADVICE = "give float32 of shape (rows, dim)"
+
+
+def to_vectors(values: object, dim: int, metric: Metric, what: str = "vectors") -> Vectors:
+    """Finite float32 ``(rows, dim)`` in memory of their own; one vector becomes one row. float32 stays bit for bit.
+
+    Takes numpy arrays, lists of lists, Arrow lists, and pandas or polars columns of lists.
+    Raises InvalidInputError for a wrong shape or type, missing, NaN or infinite values, and under cosine zero vectors.
+    """
+    vectors = as_matrix(values, dim, what)
+    if vectors.shape[1] != dim:
+        raise InvalidInputError(f"{what}: vectors of {vectors.shape[1]} dimensions, but the collection has dim={dim}")
+    with np.errstate(over="ignore"):  # becomes infinite and is refused below
+        owned = np.array(vectors, np.float32, order="C", copy=True)
+    check_values(owned, metric, what)
+    return owned
+
+
+def to_queries(x: object, dim: int, metric: Metric) -> tuple[Vectors, bool]:
+    """Queries as float32 ``(q, dim)``, and whether a single one, ``(dim,)``, was given. May share memory."""
+    if isinstance(x, np.ndarray) and x.dtype == np.float32 and x.ndim in {1, 2}:
+        given: npt.NDArray[Any] = x
+    else:
+        given = _one_or_many(x, dim)
+    single = given.ndim == 1
+    if given.shape[-1] != dim:
+        shape = "a query" if single else "queries"
+        raise InvalidInputError(f"search: {shape} of {given.shape[-1]} dimensions, but the collection has dim={dim}")
+    with np.errstate(over="ignore"):
+        queries = np.ascontiguousarray(given, np.float32).reshape(-1, dim)
+    if not np.isfinite(queries).all() or (metric == "cosine" and not queries.any(axis=1).all()):
+        check_values(queries, metric, "search: queries")
+    return queries, single
+
+
+def check_values(vectors: Vectors, metric: Metric, what: str) -> None:
+    """Raises InvalidInputError that names the first row with NaN or infinite values, or all zeros under cosine."""
+    step = max(1, CHECK_FLOATS // max(1, vectors.shape[1]))
+    for start in range(0, len(vectors), step):
+        part = vectors[start : start + step]
+        finite = np.isfinite(part).all(axis=1)
+        if not finite.all():
+            row = start + int(np.flatnonzero(~finite)[0])
+            raise InvalidInputError(
+                f"{what}: row {row} has NaN, infinite or too large values (float32); remove or repair it"
+            )
+        if metric == "cosine" and not (nonzero := part.any(axis=1)).all():
+            row = start + int(np.flatnonzero(~nonzero)[0])
+            raise InvalidInputError(
+                f"{what}: row {row} is all zeros and so has no cosine distance; leave it out, or use l2 or ip"
+            )
+
+
+def as_matrix(values: object, dim: int | None, what: str) -> npt.NDArray[Any]:
+    """Numbers of shape ``(rows, n)``, of whatever type and with whatever values were given."""
+    array = _array(values, dim, what)
+    if array.ndim == 1:
+        array = array.reshape(0, dim or 0) if not len(array) else array.reshape(1, -1)
+    if array.ndim != 2:
+        raise InvalidInputError(f"{what}: an array of shape {array.shape} was given; {SHAPE_ADVICE}")
+    return array
+
+
+def from_lists(array: pa.Array, dim: int | None, what: str) -> npt.NDArray[Any]:
+    """An Arrow array of lists as ``(rows, dim)``, without a copy where Arrow's layout allows it."""
+    if not is_list(array.type):
+        raise InvalidInputError(f"{what}: {array.type} values were given where each row needs a list of numbers")
+    if array.null_count:
+        row = int(np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))[0])
+        raise InvalidInputError(f"{what}: row {row} has no vector; every row needs one")
+    lengths = pc.list_value_length(array).to_numpy(zero_copy_only=False)
+    width = dim if dim is not None else int(lengths[0]) if len(lengths) else 0
+    wrong = np.flatnonzero(lengths != width)
+    if len(wrong):
+        raise InvalidInputError(f"{what}: row {wrong[0]} has {lengths[wrong[0]]} values where {width} are needed")
+    flat = array.flatten()
+    if flat.null_count:
+        raise InvalidInputError(f"{what}: a vector has a missing value in it; vectors must be complete")
+    return _numbers(flat.to_numpy(zero_copy_only=False), what).reshape(len(array), width)
+
+
+def _one_or_many(x: object, dim: int) -> npt.NDArray[Any]:
+    given = _array(x, dim, "search: queries")
+    if given.ndim not in {1, 2}:
+        raise InvalidInputError(f"search: queries of shape {given.shape}; give (dim,) for one or (q, dim) for several")
+    if given.ndim == 1 and not len(given):
+        raise InvalidInputError(f"search: an empty query; give {dim} numbers")
+    return given
+
+
+def _array(values: object, dim: int | None, what: str) -> npt.NDArray[Any]:
+    if isinstance(values, np.ndarray) and values.dtype.kind != "O":
+        return _numbers(values, what)
+    if hasattr(values, "__array__") and getattr(values, "ndim", 1) > 1:  # a matrix of another library
+        return _numbers(np.asarray(values), what)
+    if isinstance(values, pa.Array | pa.ChunkedArray) or hasattr(values, "__arrow_c_stream__"):
+        return _from_arrow(typed_array(values, what), dim, what)
+    if hasattr(values, "__array__") and not isinstance(values, np.ndarray):
+        return _numbers(np.asarray(values), what)
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise InvalidInputError(f"{what}: {type(values).__name__} was given; {SHAPE_ADVICE}")
+    return _from_sequence(values if isinstance(values, Sequence | np.ndarray) else list(values), what)
+
+
+def _from_arrow(array: Any, dim: int | None, what: str) -> npt.NDArray[Any]:
+    if is_list(array.type):
+        return from_lists(array, dim, what)
+    return _numbers(array.to_numpy(zero_copy_only=False), what)
+
+
+def _from_sequence(values: Sequence[Any] | npt.NDArray[Any], what: str) -> npt.NDArray[Any]:
+    """Lists of lists, or of arrays: these are joined without going through Python numbers."""
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind == "O":
+            array = np.stack([np.asarray(v) for v in values])
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidInputError(f"{what}: {_ragged(values) or error}; {SHAPE_ADVICE}") from error
+    return _numbers(array, what)
+
+
+def _ragged(values: Iterable[Any]) -> str:
+    """Where the rows begin to have another length; nothing if that is not the problem."""
+    lengths = [len(v) if hasattr(v, "__len__") else -1 for v in values]
+    row = next((i for i, n in enumerate(lengths) if n != lengths[0]), None)
+    return "" if row is None else f"row {row} has {lengths[row]} values, row 0 has {lengths[0]}"
+
+
+def _numbers(array: npt.NDArray[Any], what: str) -> npt.NDArray[Any]:
+    if array.dtype.kind not in "fiu" and array.size:
+        raise InvalidInputError(f"{what}: {array.dtype} values were given where numbers are needed; {SHAPE_ADVICE}")
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        raise InvalidInputError(f"{what}: some values are masked; vectors must be complete")
+    return array if array.size or array.dtype.kind in "fiu" else array.astype(np.float32)

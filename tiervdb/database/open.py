@@ -1,0 +1,90 @@
+"""Opening and dropping databases."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+from tiervdb.clock import Clock, SystemClock
+from tiervdb.config import DEFAULT_CACHE_BYTES, Durability, Options, TierPolicy
+from tiervdb.database.database import Database
+from tiervdb.database.session import Session
+from tiervdb.engine import drop as dropping
+from tiervdb.engine import identity as identities
+from tiervdb.engine import open as engine
+from tiervdb.errors import FeatureUnavailableError, InvalidInputError
+from tiervdb.format import paths
+from tiervdb.storage.local_dir import LocalDir
+from tiervdb.storage.open import Store, open_store
+from tiervdb.storage.os_dir import OsDir
+
+READER = "opened with read_only=True; open it without to write"
+
+
+def open(
+    path: str | PathLike[str],
+    *,
+    cold: str | PathLike[str] | Store | None = None,
+    repository: Any = None,
+    create: bool = True,
+    read_only: bool = False,
+    durability: Durability = "fsync",
+    copied: Literal["take_over", "clone"] | None = None,
+    cache_bytes: int = DEFAULT_CACHE_BYTES,
+    tiering: TierPolicy | None = None,
+    options: Options | None = None,
+) -> Database:
+    """Opens the database in a directory, and creates it if there is none.
+
+    ``cold``: where cold segments live, a directory, ``s3://bucket/prefix`` or another fsspec URL, or a ``Store`` with
+    credentials; a subdirectory unless given. The URL is remembered, and a different one raises SettingsMismatchError.
+    ``create=False``: raise NotADatabaseError instead of creating. ``read_only``: any process may read beside the one
+    that writes; ``refresh()`` moves to the newest commit. ``durability``: a commit is acknowledged once it is synced to
+    disk ("fsync"), or once the operating system has it ("os": survives kill -9, not a power loss).
+    ``copied``: what a copied directory is to be: "take_over" if the original is gone, or "clone" for a new database.
+    ``cache_bytes``: disk for ranges read from the cold store. ``tiering``: what moves there by itself.
+    ``options``: for tests and benchmarks.
+
+    Raises an OpenError (NotADatabaseError, DatabaseLockedError, CopiedDatabaseError, NewerFormatError),
+    CorruptionError, SettingsMismatchError or InvalidInputError. This version has no repositories: ``repository`` raises
+    FeatureUnavailableError.
+    """
+    if repository is not None:
+        raise FeatureUnavailableError(
+            "open: this version of tiervdb has no repositories yet; leave repository= out. "
+            "db.snapshot() and db.clone() keep states meanwhile"
+        )
+    if durability not in {"fsync", "os"}:
+        raise InvalidInputError(f'open: durability={durability!r} is not known; give "fsync" or "os"')
+    if copied not in {None, "take_over", "clone"}:
+        raise InvalidInputError(f'open: copied={copied!r} is not known; give "take_over" or "clone"')
+    chosen = replace(options or Options(), cache_bytes=cache_bytes, tiering=tiering)
+    setting = engine.Setting(_store(cold), durability, copied, create, chosen)
+    return open_in(OsDir(Path(path)), setting, SystemClock(), random.SystemRandom(), read_only=read_only)
+
+
+def open_in(local: LocalDir, setting: engine.Setting, clock: Clock, rng: random.Random, *, read_only: bool) -> Database:
+    """Opens with everything that tests and simulations replace: the disk, the clock, randomness."""
+    if read_only:
+        reader, identity = engine.open_reader(local, setting, clock, rng)
+        return Database(Session(reader, identity, clock, READER))
+    shard, identity = engine.open_shard(local, setting, clock, rng)
+    return Database(Session(shard, identity, clock, None))
+
+
+def drop(path: str | PathLike[str], *, cold: Store | None = None) -> None:
+    """Deletes a database for good: its directory, its own cold objects, and its pins on those of others.
+
+    Objects that clones still need stay. ``cold``: a ``Store`` with credentials, if its cold store needs them.
+    Raises NotADatabaseError, DatabaseLockedError if it is open, StoreUnavailableError or StoreRefusedError.
+    """
+    local = OsDir(Path(path))
+    store = open_store(cold or identities.read(local).cold_url or local.path(paths.COLD_DIR), create=False)
+    dropping.run(local, store, dropping.plan(local, store))
+
+
+def _store(cold: str | PathLike[str] | Store | None) -> Store | None:
+    return cold if cold is None or isinstance(cold, Store) else Store(str(cold))

@@ -1,0 +1,42 @@
+"""Moving rows between local disk and the cold store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from tiervdb.database.session import Session, named
+from tiervdb.engine.tiering import TierResult
+from tiervdb.engine.view import Place
+from tiervdb.errors import InvalidInputError
+
+Progress = Callable[[int, int], None]  # rows moved; rows to move in all
+
+
+def demote(session: Session, name: str, fraction: float, progress: Progress | None) -> TierResult:
+    """See Database.demote."""
+    shard = session.shard("demote")
+    return shard.demote(named(shard.view(), name), _fraction(fraction, "demote"), progress)
+
+
+def promote(session: Session, name: str, fraction: float, progress: Progress | None) -> TierResult:
+    """See Database.promote."""
+    shard = session.shard("promote")
+    return shard.promote(named(shard.view(), name), _fraction(fraction, "promote"), progress)
+
+
+def warm(session: Session, name: str) -> None:
+    """See Database.warm. A search from some row loads what searches load."""
+    view = session.view()
+    schema = named(view, name)
+    number = next((n for n, source in enumerate(view.sources(schema)) if source.rows), None)
+    if number is not None:
+        query = view.vectors(schema, Place(np.array([number]), np.array([0])))
+        view.search(schema, query, 1)
+
+
+def _fraction(value: float, what: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
+        raise InvalidInputError(f"{what}: fraction={value!r} is not usable; give the part of all rows, 0 to 1")
+    return float(value)

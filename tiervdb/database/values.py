@@ -1,0 +1,112 @@
+"""What database calls answer with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from tiervdb.types import IdType, Metric
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A named state that is kept.
+
+    ``seq``, ``time``: the last commit in it. ``expires``: when it goes by itself; None: never. ``consistency``: whether
+    all its commits were synced to disk ("fsync") or only handed to the operating system ("os") when it was taken.
+    ``only_bytes``: local and cold bytes that are kept for it alone; None where that was not counted.
+    """
+
+    name: str
+    seq: int
+    time: datetime
+    created: datetime
+    expires: datetime | None
+    consistency: str
+    pin: str
+    only_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class PinInfo:
+    """What keeps files from being deleted: a snapshot, a clone, a reader, also of another process.
+
+    ``seq``: the commit whose state it keeps. ``holder``: who holds it, where that is known.
+    """
+
+    id: str
+    kind: str
+    seq: int
+    created: datetime
+    expires: datetime | None
+    name: str | None
+    holder: str | None
+
+
+@dataclass(frozen=True)
+class CollectionStats:
+    """A collection in numbers. Rows are live ones; ``dead_rows`` wait for compaction.
+
+    ``memory_rows`` are in the log and in memory only, ``hot_rows`` in segments on local disk, ``cold_rows`` in the cold
+    store. ``local_bytes`` and ``cold_bytes``: sizes of the segments' files and objects.
+    """
+
+    name: str
+    dim: int
+    metric: Metric
+    id_type: IdType
+    rows: int
+    memory_rows: int
+    hot_rows: int
+    cold_rows: int
+    dead_rows: int
+    hot_segments: int
+    cold_segments: int
+    sketches: int
+    graphs: int
+    local_bytes: int
+    cold_bytes: int
+
+
+@dataclass(frozen=True)
+class Stats:
+    """A database in numbers: the sums, and each collection."""
+
+    rows: int
+    local_bytes: int
+    cold_bytes: int
+    collections: tuple[CollectionStats, ...]
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a database stands.
+
+    ``protection``: "unprotected" while no repository holds backups of it. ``background``: None, or why the last
+    background work failed; it is tried again. ``seq``, ``time``: the newest visible commit.
+    """
+
+    path: str
+    database_id: str
+    timeline: str
+    mode: Literal["read-write", "read-only"]
+    seq: int
+    time: datetime
+    cold_url: str | None
+    protection: str
+    snapshots: int
+    pins: int
+    background: str | None
+    collections: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class IngestResult:
+    """What an ingest did. ``skipped``: rows that an earlier run under the same name had committed."""
+
+    rows: int
+    skipped: int
+    commits: int
+    seq: int
+    seconds: float
