@@ -79,7 +79,8 @@ class RowBatch:
 class Commit:
     """What an acknowledged commit did.
 
-    ``seq``: its commit sequence number. ``time``: its commit time, UTC. ``upserted``, ``deleted``: rows, all collections together.
+    ``seq``: its commit sequence number. ``time``: its commit time, UTC. ``upserted``, ``deleted``: rows, of all
+    collections together.
     """
 
     seq: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shlex
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import tiervdb
+from tests.support.s3_servers import S3Endpoint
 from tiervdb.cli.demo import kill, place, writer
 from tiervdb.cli.demo.kill import KillReport, Reports
 from tiervdb.cli.example_data import load_words
@@ -23,9 +25,10 @@ HELD = KillReport(
 )
 
 
-def demo(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+def demo(folder: Path, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tiervdb.cli.main", "demo", "--path", folder / "demo", *map(str, arguments)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    env = {**os.environ, **environment}
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -81,11 +84,35 @@ def test_again_as_json(shown: str, folder: Path) -> None:
     assert killed["unacknowledged"] in {"absent", "whole", None}
     assert (back["live_rows"], back["snapshot_rows"], back["clone_rows"]) == (10_000, 20_000, 20_000)
     assert back["same_answers"] is True
-    assert [search["stats"]["tiers"] for search in document["searches"]] == [["hot", "cold"]] * 4
-    assert document["searches"][0]["stats"]["gets"] > 0
-    assert document["searches"][1]["stats"]["gets"] == 0
+    assert [search["stats"]["tiers"] for search in document["searches"]] == [["hot", "cold"]] * 5
+    first, again, *_ = (search["stats"] for search in document["searches"])
+    assert first["gets"] > 0
+    assert (again["gets"], again["cache_hits"] > 0) == (0, True)
     assert document["seconds"] < 60
     assert list((folder / "bucket").rglob("*.parquet"))
+
+
+@pytest.mark.s3
+def test_with_a_bucket_for_a_cold_store(tmp_path: Path, seaweedfs: S3Endpoint) -> None:
+    """Credentials come from the environment; the killed process finds them there too."""
+    options = {name: str(value) for name, value in seaweedfs.storage_options.items()}
+    place = seaweedfs.place()
+    result = demo(
+        tmp_path,
+        "--json",
+        "--cold",
+        place.url,
+        AWS_ACCESS_KEY_ID=options["key"],
+        AWS_SECRET_ACCESS_KEY=options["secret"],
+        AWS_ENDPOINT_URL=options["endpoint_url"],
+        AWS_DEFAULT_REGION="us-east-1",
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    document = json.loads(result.stdout)
+    assert document["demoted"]["cold_url"] == place.url
+    assert document["searches"][0]["stats"]["gets"] > 0
+    assert document["looked_back"]["clone_rows"] == 20_000
+    assert options["secret"] not in result.stdout
 
 
 def test_it_replaces_only_what_a_demo_made(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def test_near_a_vector_in_order(path: Path, ask: Ask) -> None:
     assert ids(document) == ["p0", "p1", "p2"]
     assert [row["number"] for row in document["hits"]] == [0, 1, 2]
     assert document["hits"][0]["distance"] < 1e-6
-    assert document["stats"]["tiers"] == ["hot"]
+    assert document["stats"]["tiers"] == ["memory"]
 
 
 def test_a_vector_from_a_file(path: Path, tmp_path: Path, ask: Ask) -> None:
@@ -47,7 +47,7 @@ def test_for_people(path: Path, run: Run) -> None:
     header, first, second, *rest = shown.splitlines()
     assert header.split() == ["id", "distance", "number", "colour"]
     assert {first.split()[0], second.split()[0]} == {"p49", "p51"}
-    assert "hot tier, " in "".join(rest)
+    assert "rows scanned, memory" in "".join(rest)
 
 
 def test_nothing_matches(path: Path, run: Run) -> None:
@@ -66,6 +66,18 @@ def test_cold_rows_say_what_they_cost(path: Path, run: Run, ask: Ask) -> None:
     assert set(ids(document)) == {"p49", "p51"}
     assert document["stats"]["gets"] + document["stats"]["cache_hits"] > 0
     assert "GET" in run("search", path, "points", "--like", "p7").stdout
+
+
+def test_a_cold_store_that_is_away(path: Path, tmp_path: Path, run: Run, ask: Ask) -> None:
+    with tiervdb.open(path) as db, tiervdb.open(tmp_path / "db2", cold=tmp_path / "bucket") as other:
+        rows = db["points"].scan(vectors=True).read_all()
+        other.create_collection("points", data=rows)
+        other.demote("points")
+    (tmp_path / "bucket").rename(tmp_path / "gone")
+    question = ("search", tmp_path / "db2", "points", "--vector", "1,0")
+    assert str(tmp_path / "bucket") in run(*question, exit_code=8).stderr
+    document = ask(*question, "--skip-unavailable")
+    assert (document["hits"], len(document["stats"]["skipped"])) == ([], 1)
 
 
 def test_bad_questions(path: Path, run: Run) -> None:

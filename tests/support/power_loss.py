@@ -87,9 +87,11 @@ class PowerLoss:
         return _State(self._file(path), shadow)
 
     def renamed(self, old: Path, new: Path, was_old: _State, was_new: _State) -> None:
-        assert was_old.file is not None
-        self._files.pop(old, None)
-        self._files[new] = was_old.file
+        if was_old.file is None:  # a folder: all that is in it goes along
+            self._move(old, new)
+        else:
+            self._files.pop(old, None)
+            self._files[new] = was_old.file
         added, removed = _Change(new, was_new), _Change(old, was_old, removes=True)
         added.pair, removed.pair = removed, added
         self._note(added)
@@ -148,13 +150,23 @@ class PowerLoss:
     def _undo(self, change: _Change) -> None:
         path, was = change.path, change.was
         if path.is_dir():
-            shutil.rmtree(path)
+            if change.pair is not None:
+                path.rename(change.pair.path)
+                self._move(path, change.pair.path)
+            else:
+                shutil.rmtree(path)
             return
         path.unlink(missing_ok=True)
         self._files.pop(path, None)
         if was.shadow is not None and was.file is not None:
             os.link(was.shadow, path)
             self._files[path] = was.file
+
+    def _move(self, old: Path, new: Path) -> None:
+        self._files = {_moved(path, old, new): file for path, file in self._files.items()}
+        self._pending = {_moved(path, old, new): changes for path, changes in self._pending.items()}
+        for change in (change for changes in self._pending.values() for change in changes):
+            change.path = _moved(change.path, old, new)
 
     def _note(self, change: _Change) -> None:
         self._pending.setdefault(change.path.parent, []).append(change)
@@ -163,6 +175,10 @@ class PowerLoss:
         if path not in self._files:
             self._files[path] = _File(path.stat().st_size if path.exists() else 0)
         return self._files[path]
+
+
+def _moved(path: Path, old: Path, new: Path) -> Path:
+    return new / path.relative_to(old) if path.is_relative_to(old) else path
 
 
 def _strike_bytes(path: Path, file: _File, chance: random.Random | None) -> None:

@@ -42,20 +42,27 @@ def search(
     nprobe: Annotated[int | None, typer.Option(help="Use the sketch, this many lists.")] = None,
     rerank: Annotated[int | None, typer.Option(help="Use the sketch, this many candidates compared exactly.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say what each segment did.")] = False,
+    skip_unavailable: Annotated[
+        bool, typer.Option("--skip-unavailable", help="Answer without what cannot be reached, and say what that was.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Find the nearest rows of a vector, or of a row that is there."""
     if (like is None) == (vector is None):
         raise InvalidInputError("search: give either --like ID or --vector, not both and not none")
-    chosen: dict[str, Any] = {"exact": exact, "ef": ef, "nprobe": nprobe, "rerank": rerank, "explain": explain}
+    asked: dict[str, Any] = {
+        "where": where,
+        "params": parameters(param),
+        "columns": column_names(columns),
+        "exact": exact,
+        "ef": ef,
+        "nprobe": nprobe,
+        "rerank": rerank,
+        "explain": explain,
+        "on_unavailable": "skip" if skip_unavailable else "raise",
+    }
     with reading(path, at) as db:
         rows = db[collection]
-        asked: dict[str, Any] = {
-            "where": where,
-            "params": parameters(param),
-            "columns": column_names(columns),
-            **chosen,
-        }
         hits = near_row(rows, like, k, asked) if like is not None else rows.search(query(str(vector)), k, **asked)
         show(Output(json), hits, left_out=like, k=k)
 
@@ -65,7 +72,8 @@ def near_row(rows: tiervdb.Collection, like: str, k: int, asked: dict[str, Any])
     table = rows.get([row_id(rows, like)], columns=[], vectors=True)
     if len(table) == 0:
         raise InvalidInputError(f"search: no row of {rows.name!r} has the id {like!r}; give the query with --vector")
-    return rows.search(np.asarray(table["vector"][0].as_py(), dtype=np.float32), k + 1, **asked)
+    x = np.asarray(table["vector"][0].as_py(), dtype=np.float32)
+    return rows.search(x, k + 1 if k > 0 else k, **asked)
 
 
 def row_id(rows: tiervdb.Collection, given: str) -> int | str:
@@ -110,8 +118,8 @@ def show(output: Output, hits: tiervdb.Hits, left_out: str | None, k: int) -> No
 
 def did(stats: tiervdb.SearchStats) -> str:
     """One line about what a search did."""
-    tiers = " and ".join(stats.tiers) or "no"
-    text = f"{readable.milliseconds(stats.seconds)}, {tiers} tier, {readable.plural(stats.rows_scanned, 'row')} scanned"
+    where = " and ".join(stats.tiers) or "nowhere"
+    text = f"{readable.milliseconds(stats.seconds)}, {readable.plural(stats.rows_scanned, 'row')} scanned, {where}"
     if "cold" in stats.tiers:
         text += f", {readable.plural(stats.gets, 'GET')} of {readable.size(stats.bytes)}"
         text += f" in {readable.plural(stats.waves, 'wave')}, {readable.plural(stats.cache_hits, 'cache hit')}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tiervdb.clock import Clock, SystemClock
-from tiervdb.config import DEFAULT_CACHE_BYTES, Durability, Options, TierPolicy
+from tiervdb.config import Durability, Options, TierPolicy
 from tiervdb.database.database import Database
 from tiervdb.database.session import Session
 from tiervdb.engine import drop as dropping
@@ -33,7 +33,7 @@ def open(
     read_only: bool = False,
     durability: Durability = "fsync",
     copied: Literal["take_over", "clone"] | None = None,
-    cache_bytes: int = DEFAULT_CACHE_BYTES,
+    cache_bytes: int | None = None,
     tiering: TierPolicy | None = None,
     options: Options | None = None,
 ) -> Database:
@@ -45,7 +45,7 @@ def open(
     that writes; ``refresh()`` moves to the newest commit. ``durability``: a commit is acknowledged once it is synced to
     disk ("fsync"), or once the operating system has it ("os": survives kill -9, not a power loss).
     ``copied``: what a copied directory is to be: "take_over" if the original is gone, or "clone" for a new database.
-    ``cache_bytes``: disk for ranges read from the cold store. ``tiering``: what moves there by itself.
+    ``cache_bytes``: disk for ranges read from the cold store (1 GiB). ``tiering``: what moves there by itself.
     ``options``: for tests and benchmarks.
 
     Raises an OpenError (NotADatabaseError, DatabaseLockedError, CopiedDatabaseError, NewerFormatError),
@@ -61,8 +61,15 @@ def open(
         raise InvalidInputError(f'open: durability={durability!r} is not known; give "fsync" or "os"')
     if copied not in {None, "take_over", "clone"}:
         raise InvalidInputError(f'open: copied={copied!r} is not known; give "take_over" or "clone"')
-    chosen = replace(options or Options(), cache_bytes=cache_bytes, tiering=tiering)
-    setting = engine.Setting(_store(cold), durability, copied, create, chosen)
+    store = _store(cold)
+    if store is not None:
+        open_store(store, create=False)  # a URL that cannot be used is said before a directory is made
+    chosen = options or Options()
+    if cache_bytes is not None:
+        chosen = replace(chosen, cache_bytes=cache_bytes)
+    if tiering is not None:
+        chosen = replace(chosen, tiering=tiering)
+    setting = engine.Setting(store, durability, copied, create, chosen)
     return open_in(OsDir(Path(path)), setting, SystemClock(), random.SystemRandom(), read_only=read_only)
 
 

@@ -19,7 +19,8 @@ from tiervdb.engine.search import SearchOutcome
 from tiervdb.engine.source import SegmentSource, Source
 from tiervdb.engine.view import Place, View
 from tiervdb.errors import InvalidInputError
-from tiervdb.segment.request import SearchRequest
+from tiervdb.segment.request import SearchRequest, SearchTally
+from tiervdb.storage.tally import measured
 from tiervdb.types import CollectionSchema
 
 OnUnavailable = Literal["raise", "skip"]
@@ -59,7 +60,7 @@ def search(
     outcome = view.search(schema, queries, count, condition, request, options.on_unavailable)
     found = outcome.sources >= 0
     place = Place(outcome.sources[found], outcome.rows[found])
-    ids, extra = _ids_and_columns(view, schema, place, selection)
+    ids, extra = _ids_and_columns(view, schema, place, selection, outcome.tally)
     stats = _stats(outcome, _tiers(view.sources(schema)), clock.monotonic() - started)
     explanation = "\n".join(outcome.tally.strategies) if options.explain else ""
     return Hits(ids, outcome.distances[found], tuple(found.sum(axis=1).tolist()), single, extra, stats, explanation)
@@ -94,10 +95,12 @@ def whole(name: str, value: SupportsIndex, least: int) -> int:
 
 
 def _ids_and_columns(
-    view: View, schema: CollectionSchema, place: Place, selection: Selection
+    view: View, schema: CollectionSchema, place: Place, selection: Selection, tally: SearchTally
 ) -> tuple[pa.Array, pa.Table | None]:
     if selection.columns or selection.vectors:
-        table = view.fetch(schema, place, selection.columns, selection.vectors)
+        with measured() as cost:
+            table = view.fetch(schema, place, selection.columns, selection.vectors)
+        tally.fetched(cost.gets, cost.bytes_read, cost.waves, cost.cache_hits)
         return joined(table.column("id")), table.drop_columns(["id"])
     first = int(place.sources[0]) if len(place.sources) else -1
     if first >= 0 and (place.sources == first).all():  # nearly always, and then much faster

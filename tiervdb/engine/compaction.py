@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -50,25 +50,31 @@ def merge(core: ShardCore, schema: CollectionSchema, inputs: Sequence[Input]) ->
     replace(core, inputs, [entry], [] if coding.new is None else [coding.new])
 
 
-def build_graph_once(core: ShardCore) -> bool:
-    """Gives the largest hot segment without a graph one, if it is large enough; False if there is none."""
-    with core.work, core.building.job():
+def build_graph_once(core: ShardCore, cancelled: Callable[[], bool] = bool) -> bool:
+    """Gives the largest hot segment without a graph one, if it is large enough; False if there is none.
+
+    Takes long, and other work goes on meanwhile: a segment that is merged away before its graph is ready keeps none.
+    """
+    with core.graph_lock, core.building.job():
         for schema, entries in _collections(core):
             wanted = plan_graph(entries, core.env.options.graph_min_rows)
             if wanted is not None:
-                _build_graph(core, schema, wanted)
-                return True
+                return _build_graph(core, schema, wanted, cancelled)
     return False
 
 
-def _build_graph(core: ShardCore, schema: CollectionSchema, entry: SegmentEntry) -> None:
+def _build_graph(core: ShardCore, schema: CollectionSchema, entry: SegmentEntry, cancelled: Callable[[], bool]) -> bool:
     core.building.add(entry.id)
-    with_graph = add_graph(core.env.local, core.state.segments[entry.id].segment, schema, clock=core.env.clock)
+    segment = core.state.segments[entry.id].segment
+    with_graph = add_graph(core.env.local, segment, schema, clock=core.env.clock, cancelled=cancelled)
+    if with_graph is None:
+        return False
     with core.manifest_lock:
         now = core.state.manifest.segment(entry.id)
         if now is not None:  # its collection may have been dropped meanwhile
             files = {**now.files, **with_graph.files}
             core.install(ManifestEdit(replace_segments=(_with_files(now, files),)))
+    return True
 
 
 def _with_files(entry: SegmentEntry, files: dict[str, FileRef]) -> SegmentEntry:

@@ -76,6 +76,7 @@ class ShardCore:
         self.group = GroupCommit(wal, durability, self._on_durable, env.clock, env.options.commit_timeout)
         self.work = threading.RLock()
         self.flush_lock = threading.RLock()
+        self.graph_lock = threading.RLock()  # one graph at a time; taken before all others
         self.manifest_lock = threading.RLock()
         self.commit_lock = threading.RLock()
         self.flushed = threading.Condition(self.commit_lock)

@@ -175,6 +175,7 @@ def _delete_objects(core: ShardCore, keys: Sequence[str], current: Collection[st
         return
     cold, deleted = core.env.cold, set()
     try:
+        cold.epoch()  # deleting is writing: a newer writer shuts this one out
         kept = {key for pin in cold.pins() for key in pin.keys}  # after the local pins: a clone pins here first
         for key in keys:
             if key not in kept and cold.owns(key):

@@ -112,12 +112,14 @@ class GroupCommit:
         try:
             if group:
                 self._wal.append(group)
-            if force_sync or self._durability == "fsync" or self._wal.is_full:
+            synced = force_sync or self._durability == "fsync" or self._wal.is_full
+            if synced:
                 self._wal.sync()
-                self.fsynced_seq = self._wal.end.seq
             if group:
                 self._on_durable(group[-1][0])
                 self._wal.publish(VISIBLE, group[-1][0])
+            if synced:
+                self.fsynced_seq = self._wal.end.seq  # only now: a flush up to here must find all of it visible
         except BaseException as error:
             self._finish(failure=error)
             if not isinstance(error, Exception):

@@ -29,6 +29,8 @@ from tiervdb.format.wal_record import CHAIN_START, WalFileHeader
 from tiervdb.segment.filter import FilterEngine
 from tiervdb.storage import place
 from tiervdb.storage.cache import CachedStore, RangeCache
+from tiervdb.storage.counting import CountingStore
+from tiervdb.storage.directory_store import DirectoryStore
 from tiervdb.storage.local_dir import FileLock, LocalDir
 from tiervdb.storage.object_store import ObjectStore
 from tiervdb.storage.open import Store, open_store
@@ -59,7 +61,7 @@ def open_shard(local: LocalDir, setting: Setting, clock: Clock, rng: random.Rand
         _check_may_create(local, setting)
     lock = _lock(local)
     try:
-        if fresh:
+        if fresh and not local.exists(paths.IDENTITY):  # nobody was faster
             _create(local, setting, clock, rng)
         return _open_locked(local, setting, clock, rng, lock)
     except BaseException:
@@ -84,7 +86,7 @@ def reader_surroundings(
         clock=clock,
         rng=rng,
         manifests=ManifestStore(local, SHARD),
-        opener=SegmentOpener(local, store),
+        opener=SegmentOpener(local, _cached(local, store, options)),
         tools=make_tools(options),
         owner=_owner(),
         timeline=identity.timeline.id,
@@ -121,7 +123,7 @@ def _recover(
     rng: random.Random,
 ) -> ShardCore:
     manifest = manifests.current()
-    opener = SegmentOpener(local, store)
+    opener = SegmentOpener(local, _cached(local, store, setting.options))
     state = recovery.load(manifest, opener, make_tools(setting.options))
     published = local.shared_words(paths.PublishedName(SHARD).name, 2)
     files = wal.read_after(local, SHARD, manifest.flushed_seq, int(published[wal.FSYNCED]))
@@ -149,17 +151,26 @@ def _mend_tail(local: LocalDir, files: list[wal.WalFile]) -> None:
 
 
 def _cold_store(local: LocalDir, identity: Identity, setting: Setting) -> ObjectStore:
-    """The database's cold store behind its cache. The URL is remembered; credentials are given each time."""
-    wanted = None if setting.cold is None else open_store(setting.cold)
+    """The database's cold store, its requests counted. The URL is remembered; credentials are given each time."""
+    wanted = None if setting.cold is None else open_store(setting.cold, create=False)  # if missing, it is not mounted
     if wanted is not None and wanted.url != identity.cold_url:
         raise SettingsMismatchError(
             f"{local.root} keeps its cold segments in {identity.cold_url or 'its own subdirectory'}, not in "
             f"{wanted.url}: "
             "leave cold= out, or give that URL"
         )
-    store = wanted or open_store(identity.cold_url or local.path(paths.COLD_DIR))
-    cache = RangeCache(local, budget_bytes=setting.options.cache_bytes)
-    return CachedStore(store, cache)
+    return CountingStore(wanted or _remembered_store(local, identity))
+
+
+def _cached(local: LocalDir, store: ObjectStore, options: Options) -> ObjectStore:
+    """Searches read through the disk cache; what moves data does not."""
+    return CachedStore(store, RangeCache(local, budget_bytes=options.cache_bytes))
+
+
+def _remembered_store(local: LocalDir, identity: Identity) -> ObjectStore:
+    if identity.cold_url is None:
+        return DirectoryStore(local.sub(paths.COLD_DIR))
+    return open_store(identity.cold_url, create=False)
 
 
 def _check_may_create(local: LocalDir, setting: Setting) -> None:

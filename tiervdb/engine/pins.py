@@ -20,16 +20,22 @@ def write(local: LocalDir, pin: Pin) -> None:
 def hold(local: LocalDir, pin: Pin) -> FileLock | None:
     """Writes a pin that lives as long as this process: its file is locked, so that a crash releases it.
 
-    The lock is taken before the file gets its name, so that nobody ever sees the pin without its lock.
+    The file is locked before it gets its name, so that nobody ever sees the pin without its lock, and synced, so that a
+    power loss does not leave a pin that nobody can read. ObjectNotFoundError if a starting writer swept it away.
     """
-    name = paths.PinName(pin.id).name
-    staged = f"{paths.TMP_DIR}/{pin.id}"
-    local.write_volatile(staged, documents.encode(pin))
-    lock = local.lock(staged)
-    if local.size(staged) == 0:  # a starting writer swept the staging folder, and locking made an empty file
-        local.delete(staged)
-        raise ObjectNotFoundError(f"pin {pin.id} was swept away while it was made; try again")
-    local.rename(staged, name)
+    data = documents.encode(pin)
+    with local.stage(paths.PinName(pin.id).name) as staged:
+        staged.write(data)
+        name = f"{paths.TMP_DIR}/{staged.path.name}"
+        lock = local.lock(name)
+        try:
+            if local.size(name) != len(data):  # it was swept, and locking made an empty file
+                raise ObjectNotFoundError(f"pin {pin.id} was swept away while it was made; try again")
+            staged.commit()
+        except BaseException:
+            if lock is not None:
+                lock.release()
+            raise
     return lock
 
 

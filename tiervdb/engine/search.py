@@ -95,5 +95,9 @@ def _merge(answers: _Answers, queries: int, k: int, tally: SearchTally) -> Searc
     if not found:
         empty = np.full((queries, 0), -1, np.int64)
         return SearchOutcome(empty, empty, empty.astype(np.float32), tally, tuple(answers.skipped))
+    if len(found) == 1:  # nearly always, and in order already
+        number, only = found[0]
+        sources = np.where(only.rows < 0, -1, number)
+        return SearchOutcome(sources, only.rows, only.distances, tally, tuple(answers.skipped))
     merged = merge.merge([(number, c.rows, c.distances) for number, c in found], k)
     return SearchOutcome(merged.sources, merged.rows, merged.distances, tally, tuple(answers.skipped))

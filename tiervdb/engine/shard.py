@@ -29,7 +29,7 @@ class Shard:
     def __init__(self, core: ShardCore, lock: FileLock) -> None:
         self.core = core
         self._lock = lock
-        self._maintenance = Maintenance(self.maintain_once) if core.env.options.background else None
+        self._maintenance = Maintenance(self.tend_once, self.build_graph_once) if core.env.options.background else None
 
     # -- reading
 
@@ -80,19 +80,23 @@ class Shard:
         """Moves the memtable into segments; False if it was empty."""
         return flush.flush(self.core)
 
-    def maintain_once(self, graphs: bool = True) -> bool:
-        """Does the most urgent piece of background work; False if nothing was due.
+    def maintain_once(self) -> bool:
+        """Does the most urgent piece of background work; False if nothing was due."""
+        return self.tend_once() or self.build_graph_once()
 
-        ``graphs``: also build graphs, which takes long.
-        """
+    def tend_once(self) -> bool:
+        """Like maintain_once, but for graphs, which take long."""
         core = self.core
         if core.needs_flush() and flush.flush(core):
             return True
         if snapshots.expire(core) or compaction.merge_once(core):
             return True
-        if gc.collect(core).is_something:
-            return True
-        return graphs and compaction.build_graph_once(core)
+        return gc.collect(core).is_something
+
+    def build_graph_once(self) -> bool:
+        """Builds the graph that is wanted most; False if none is. Given up when the shard is closed."""
+        stopping = self._maintenance.stopping.is_set if self._maintenance is not None else bool
+        return compaction.build_graph_once(self.core, stopping)
 
     def check_background(self) -> None:
         """Raises what the background thread failed with, if it did and no later run went well."""

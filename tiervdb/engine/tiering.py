@@ -19,7 +19,7 @@ from tiervdb.engine.core import ShardCore
 from tiervdb.engine.replace import Input, replace
 from tiervdb.engine.sketching import Coding, coding_for
 from tiervdb.engine.tier_plan import Move, TierPlan, plan_demotion, plan_promotion
-from tiervdb.errors import CorruptionError
+from tiervdb.errors import CorruptionError, FencedError
 from tiervdb.format import paths
 from tiervdb.format.manifest import FileRef, SegmentEntry
 from tiervdb.segment.cold_local import ColdFiles, write_cold
@@ -47,6 +47,7 @@ def demote(core: ShardCore, schema: CollectionSchema, fraction: float, progress:
     """Moves hot rows, the oldest segments first, until this fraction of the collection is cold."""
     flush.flush(core)
     with core.work, core.building.job():
+        _check_tenure(core)
         planned = plan_demotion(_entries(core, schema), fraction)
         result = TierResult(0, 0, 0)
         for group in planned.groups(COLD_ROWS):
@@ -75,6 +76,15 @@ def plan_for(core: ShardCore, schema: CollectionSchema, fraction: float, to_cold
     """What demote or promote would move; rows in the memtable are not counted."""
     entries = _entries(core, schema)
     return plan_demotion(entries, fraction) if to_cold else plan_promotion(entries, fraction)
+
+
+def _check_tenure(core: ShardCore) -> None:
+    """A writer that was shut out of the store stops writing altogether."""
+    try:
+        core.env.cold.epoch()
+    except FencedError as error:
+        core.group.fail(error)
+        raise
 
 
 def _entries(core: ShardCore, schema: CollectionSchema) -> list[SegmentEntry]:

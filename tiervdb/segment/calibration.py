@@ -100,9 +100,17 @@ def hits(found: Distances, truth: Distances) -> npt.NDArray[np.float64]:
 
 def ladder(nlist: int) -> list[int]:
     """The numbers of lists that are tried, rising to all."""
-    shares = (0.01, 0.02, 0.04, 0.07, 0.1, 0.14, 0.2, 0.35, 0.6, 1.0)
+    shares = (0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.25, 0.4, 0.65, 1.0)
     return sorted({min(nlist, max(1, round(nlist * share))) for share in shares} | {min(nlist, 2), min(nlist, 4)})
 
 
-RERANKS = (10, 20, 30, 60, 120, 250)
+def steps_between(below: int | None, above: int | None) -> list[int]:
+    """A few numbers between two, evenly spaced by ratio."""
+    if below is None or above is None or above <= below:
+        return []
+    steps = {round(below * (above / below) ** (part / 4)) for part in (1, 2, 3)}
+    return sorted(steps - {below, above})
+
+
+RERANKS = (10, 20, 30, 40, 60, 120, 250)
 EFS = (16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024)

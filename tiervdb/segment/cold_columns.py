@@ -16,11 +16,14 @@ import pyarrow.parquet as pq
 from tiervdb.errors import CorruptionError
 from tiervdb.format.columns import arrow_type
 from tiervdb.format.manifest_entries import FileRef
+from tiervdb.segment.cold_seal import FIXED_BYTES, Footer, SealError, chunk_range, matches, missing_bytes, open_footer
 from tiervdb.segment.cold_writer import ID_FIELD
 from tiervdb.storage.object_store import ByteRange, ObjectStore
 from tiervdb.types import Column, Rows
 
 FOOTER_BYTES = 64 << 10  # read at first; a larger footer takes a second read
+GAP_BYTES = 64 << 10
+MAX_RANGE_BYTES = 8 << 20
 _FIELD_ID = b"PARQUET:field_id"
 
 
@@ -34,12 +37,12 @@ class ColdColumns:
         self._store = store
         self._file = file
         self._lock = threading.Lock()
-        self._footer: Any = None
+        self._footer: Footer | None = None
 
     @property
     def row_starts(self) -> npt.NDArray[np.int64]:
         """The first row of every row group, and the number of rows at the end."""
-        metadata = self._metadata()
+        metadata = self._opened().metadata
         return np.cumsum([0, *(metadata.row_group(g).num_rows for g in range(metadata.num_row_groups))])
 
     def read(self, rows: Rows | None, columns: Sequence[Column]) -> dict[int, pa.Array]:
@@ -66,38 +69,49 @@ class ColdColumns:
 
     def _fields(self, numbers: Iterable[int]) -> dict[int, str]:
         """Names in the file, by ``field_id``: a column may have been renamed, or another one have its name now."""
-        schema = self._metadata().schema.to_arrow_schema()
+        schema = self._opened().metadata.schema.to_arrow_schema()
         names = {int((schema.field(n).metadata or {}).get(_FIELD_ID, b"-1")): n for n in schema.names}
         return {number: names[number] for number in numbers if number in names}
 
-    def _metadata(self) -> Any:
+    def _opened(self) -> Footer:
         with self._lock:
             if self._footer is None:
                 self._footer = self._read_footer()
             return self._footer
 
-    def _read_footer(self) -> Any:
-        size = self._file.size
-        length = min(size, FOOTER_BYTES)
-        (tail,) = self._store.get_ranges(self._file.name, [ByteRange(size - length, length)])
-        needed = int.from_bytes(tail[-8:-4], "little") + 8
-        if tail[-4:] != b"PAR1" or needed > size:
-            raise self._damaged("it does not end as a Parquet file")
-        if needed > length:
-            (tail,) = self._store.get_ranges(self._file.name, [ByteRange(size - needed, needed)])
+    def _read_footer(self) -> Footer:
         try:
-            return pq.read_metadata(pa.BufferReader(b"PAR1" + tail))
-        except (pa.ArrowException, OSError) as error:
+            tail = self._read_tail(FOOTER_BYTES)
+            while (needed := missing_bytes(tail)) > len(tail):
+                if needed > self._file.size:
+                    raise self._damaged("it does not end as a Parquet file")
+                tail = self._read_tail(needed + FOOTER_BYTES)  # what stands before it is known only then
+            return open_footer(tail)
+        except SealError as error:
             raise self._damaged(str(error)) from error
 
+    def _read_tail(self, wanted: int) -> bytes:
+        length = min(self._file.size, wanted)
+        if length < FIXED_BYTES:
+            raise self._damaged(f"it has {self._file.size} bytes")
+        (tail,) = self._store.get_ranges(self._file.name, [ByteRange(self._file.size - length, length)])
+        return tail
+
     def _read(self, groups: Sequence[int], names: Sequence[str]) -> pa.Table:
-        """These columns of these row groups: one wave of range reads, then decoding with checksums."""
-        metadata = self._metadata()
-        ranges = [_chunk(metadata.row_group(g).column(c)) for g in groups for c in _leaves(metadata, set(names))]
+        """These columns of these row groups: one wave of range reads, then decoding, both checked."""
+        footer = self._opened()
+        metadata = footer.metadata
+        leaves = _leaves(metadata, set(names))
+        chunks = [chunk_range(metadata.row_group(g).column(c)) for g in groups for c in leaves]
+        ranges = _merged(chunks)
         pieces = self._store.get_ranges(self._file.name, ranges)
         held = _Held(self._file.size, dict(zip((r.start for r in ranges), pieces, strict=True)))
+        if not matches(footer.sums[np.ix_(groups, leaves)].ravel().tolist(), [held.at(c) for c in chunks]):
+            raise self._damaged(f"the checksums of columns {', '.join(map(repr, names))} do not match")
         try:
-            file = pq.ParquetFile(pa.PythonFile(held, "r"), metadata=metadata, page_checksum_verification=True)
+            file = pq.ParquetFile(
+                pa.PythonFile(held, "r"), metadata=metadata, page_checksum_verification=True, pre_buffer=False
+            )
             table = file.read_row_groups(list(groups), columns=list(names), use_threads=False)
             table.validate(full=True)
         except (pa.ArrowException, OSError, EOFError) as error:
@@ -125,6 +139,11 @@ class _Held(io.RawIOBase):
         self._pieces = pieces
         self._starts = sorted(pieces)
         self._at = 0
+
+    def at(self, place: ByteRange) -> bytes:
+        """The bytes of a range that is held."""
+        self.seek(place.start)
+        return self.read(place.length)
 
     def readable(self) -> bool:
         return True
@@ -161,12 +180,16 @@ def _root(path: str, names: set[str]) -> bool:
     return path in names or path.removesuffix(".list.element") in names
 
 
-def _chunk(column: Any) -> ByteRange:
-    """Where a column chunk lies."""
-    start = column.data_page_offset
-    if column.has_dictionary_page and column.dictionary_page_offset is not None:
-        start = min(start, column.dictionary_page_offset)
-    return ByteRange(start, column.total_compressed_size)
+def _merged(ranges: Sequence[ByteRange]) -> list[ByteRange]:
+    """The ranges, with those that have only small gaps between them made one."""
+    merged: list[ByteRange] = []
+    for one in sorted(ranges, key=lambda r: r.start):
+        last = merged[-1] if merged else None
+        if last is not None and one.start - last.end <= GAP_BYTES and one.end - last.start <= MAX_RANGE_BYTES:
+            merged[-1] = ByteRange(last.start, max(one.end, last.end) - last.start)
+        else:
+            merged.append(one)
+    return merged
 
 
 def _joined(values: pa.ChunkedArray) -> pa.Array:

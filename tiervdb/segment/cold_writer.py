@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from tiervdb.errors import CorruptionError, InvalidInputError
 from tiervdb.format.columns import arrow_type, id_arrow_type
 from tiervdb.format.manifest_entries import RowGroup
+from tiervdb.segment.cold_seal import chunk_range, seal
 from tiervdb.segment.source import RowSource
 from tiervdb.types import CollectionSchema, Column, Vectors
 
@@ -37,14 +38,10 @@ def group_rows(dim: int) -> int:
 
 def row_sums(vectors: Vectors) -> RowSums:
     """The CRC32C of each vector's little-endian bytes, ``(rows,)`` uint32."""
-    lines = np.ascontiguousarray(vectors, "<f4").view(np.uint8).reshape(len(vectors), -1)
-    return np.fromiter((crc32c.crc32c(line) for line in memoryviews(lines)), np.uint32, len(lines))
-
-
-def memoryviews(lines: npt.NDArray[np.uint8]) -> Iterator[memoryview]:
-    """Each line's bytes, without making an array of each."""
-    flat, width = lines.reshape(-1).data, lines.shape[1]
-    return (flat[start : start + width] for start in range(0, len(flat), width))
+    flat = np.ascontiguousarray(vectors, "<f4").reshape(-1).view(np.uint8).data
+    width = 4 * vectors.shape[1]
+    sums = (crc32c.crc32c(flat[start : start + width]) for start in range(0, len(flat), width))
+    return np.fromiter(sums, np.uint32, len(vectors))
 
 
 def parquet_schema(schema: CollectionSchema) -> pa.Schema:
@@ -80,6 +77,7 @@ def write_parquet(path: Path, source: RowSource, schema: CollectionSchema) -> li
             edges.append(vectors[[0, -1]])
             columns = source.columns([c.id for c in schema.columns], rows)
             writer.write_table(_table(arrow, ids.slice(start, len(rows)), vectors, columns, schema.columns), step)
+    seal(path)
     groups = read_row_groups(path)
     _check_addresses(path, groups, edges, source.rows)
     return groups
@@ -129,9 +127,7 @@ def read_row_groups(path: Path) -> list[RowGroup]:
     groups = []
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
-        chunk = group.column(1)
-        end = chunk.data_page_offset + chunk.total_compressed_size
-        groups.append(RowGroup(rows=group.num_rows, vectors_end=end))
+        groups.append(RowGroup(rows=group.num_rows, vectors_end=chunk_range(group.column(1)).end))
     return groups
 
 

@@ -13,6 +13,8 @@ from tiervdb.types import Distances, Metric, Rows, Vectors
 
 CHUNK_FLOATS = 8_000_000  # of scores or of converted vectors held at once
 _EPS = float(np.finfo(np.float32).eps)
+_HUGE = float(np.finfo(np.float32).max)
+_TINY = float(np.finfo(np.float64).tiny)
 
 Norms = npt.NDArray[np.float32]
 
@@ -59,16 +61,16 @@ def pair_distances(metric: Metric, query: Vectors, vectors: Vectors) -> Distance
         return np.concatenate(parts)
     wide = vectors.astype(np.float64)
     wide_query = query.astype(np.float64)
-    if metric == "l2":
+    if metric == "cosine":
+        lengths = np.vecdot(wide, wide) * np.vecdot(wide_query, wide_query)
+        cosines = np.vecdot(wide, wide_query) / np.sqrt(np.maximum(lengths, _TINY))
+        found = np.maximum(1.0 - cosines, 0.0)
+    elif metric == "l2":
         wide -= wide_query
-        found = np.vecdot(wide, wide)
+        found = np.minimum(np.vecdot(wide, wide), _HUGE)
     else:
-        found = -np.vecdot(wide, wide_query)
-        if metric == "cosine":
-            lengths = np.vecdot(wide, wide) * np.vecdot(wide_query, wide_query)
-            found = np.maximum(1.0 + found / np.sqrt(np.maximum(lengths, np.finfo(np.float64).tiny)), 0.0)
-    with np.errstate(over="ignore"):
-        answer: Distances = found.astype(np.float32)
+        found = np.clip(-np.vecdot(wide, wide_query), -_HUGE, _HUGE)
+    answer: Distances = found.astype(np.float32)
     return answer
 
 
@@ -144,8 +146,8 @@ def _rounding(metric: Metric, queries: Vectors, norms: Norms) -> npt.NDArray[np.
 
 def _within(line: Distances, k: int, slack: float) -> Rows:
     """The rows whose score is at most the k-th plus the rounding; all where the scores left float32's range."""
-    if k < len(line):
-        limit = float(np.partition(line, k - 1)[k - 1]) + slack
+    if k < len(line) and np.isfinite(slack):
+        limit = float(np.partition(line, k - 1)[k - 1]) + float(slack)
         if np.isfinite(limit):
             rows = np.flatnonzero(line <= limit)
             if len(rows) >= k:

@@ -168,9 +168,8 @@ def _parse(connection: Any, expression: str) -> Node:
     text = connection.execute("SELECT json_serialize_sql(?)", [f"SELECT (\n{expression}\n)"]).fetchone()[0]
     tree: Node = json.loads(text)
     if tree["error"]:
-        raise FilterError(
-            f"the filter is not an SQL expression: {tree['error_message']} (in: {_shortened(expression)})"
-        )
+        reason = tree["error_message"]
+        raise FilterError(f"the filter is not an SQL expression: {reason} (in: {_shortened(expression)})")
     return tree
 
 

@@ -148,6 +148,8 @@ def _check_function(node: Node, _schema: CollectionSchema, _checked: Checked) ->
         raise FilterError(
             f"write {name}(...) for {'.'.join(map(str, path))}(...): filters call functions by their name"
         )
+    if name.lower() == "row":
+        raise FilterError("a filter is one expression, not several with commas between; join them with AND or OR")
     if name.lower() not in FUNCTIONS:
         raise FilterError(f"the function {name!r} cannot be used in filters{nearest(name, FUNCTIONS)}")
     ordered = (node.get("order_bys") or {}).get("orders")

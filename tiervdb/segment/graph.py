@@ -15,9 +15,9 @@ import numpy as np
 
 from tiervdb.clock import Clock
 from tiervdb.segment.calibration import CALIBRATED_K, EFS, GraphCalibration, GraphRung, hits
-from tiervdb.segment.distance import distances, normalised, pair_distances
-from tiervdb.segment.measure import FetchVectors, chunks
-from tiervdb.types import Distances, Metric, Rows, Vectors
+from tiervdb.segment.distance import normalised, pair_distances
+from tiervdb.segment.measure import FetchVectors, find_truth
+from tiervdb.types import Metric, Rows, Vectors
 
 hnswlib: Any = _hnswlib
 
@@ -104,7 +104,7 @@ def measure(
     """Recall and time over a ladder of ef. ``new``: rows that the graph does not hold yet, taken as queries; its own
     would give too high a recall. ``known``: the rows it holds."""
     queries = fetch(new)
-    truth = _truth(metric, queries, known, fetch)
+    truth = find_truth(metric, queries, new, known, fetch).distances
     rungs = []
     for ef in EFS:
         times, found = [], np.full((len(queries), truth.shape[1]), np.inf, np.float32)
@@ -122,16 +122,3 @@ def measure(
         if recall >= _ENOUGH or ef >= graph.size:
             break
     return GraphCalibration(len(queries), tuple(rungs))
-
-
-def _truth(metric: Metric, queries: Vectors, known: Rows, fetch: FetchVectors) -> Distances:
-    best: Distances = np.full((len(queries), 0), np.inf, np.float32)
-    names = np.zeros((len(queries), 0), np.int64)
-    for part in chunks(len(known), max(queries.shape[1], len(queries))):
-        rows = known[part]
-        both = np.concatenate([best, distances(metric, queries, fetch(rows))], axis=1)
-        both_names = np.concatenate([names, np.broadcast_to(rows, (len(queries), len(rows)))], axis=1)
-        order = np.argpartition(both, min(CALIBRATED_K, both.shape[1]) - 1, axis=1)[:, :CALIBRATED_K]
-        best, names = np.take_along_axis(both, order, 1), np.take_along_axis(both_names, order, 1)
-    exact = [pair_distances(metric, query, fetch(line)) for query, line in zip(queries, names, strict=True)]
-    return np.stack(exact)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 import numpy as np
@@ -80,14 +80,18 @@ def add_graph(
     *,
     clock: Clock | None = None,
     threads: int | None = None,
-) -> SegmentEntry:
+    cancelled: Callable[[], bool] = bool,
+) -> SegmentEntry | None:
     """Builds the graph of a hot segment and returns its entry with the graph's files, durable.
 
-    ``threads``: of hnswlib, None: all processors; with one the graph is always the same.
+    ``threads``: of hnswlib, None: all processors; with one the graph is always the same. ``cancelled`` is asked now and
+    then; None, with nothing written, once it says yes.
     """
     builder = GraphBuilder(schema.metric, schema.dim, segment.rows)
     order = _shuffled(segment.rows)
-    files = _finish_graph(local, segment.entry.id, schema, segment, builder, order, None, clock, threads)
+    files = _finish_graph(local, segment.entry.id, schema, segment, builder, order, None, clock, threads, cancelled)
+    if files is None:
+        return None
     return msgspec.structs.replace(segment.entry, files={**segment.entry.files, **files})
 
 
@@ -124,7 +128,7 @@ def _extend_graph(
     builder = GraphBuilder.extending(path, schema.metric, schema.dim, len(labels) + int(missing.sum()))
     added = np.flatnonzero(missing)
     added = added[_shuffled(len(added))]
-    return _finish_graph(local, segment_id, schema, rows, builder, added, labels, clock, None)
+    return _finish_graph(local, segment_id, schema, rows, builder, added, labels, clock, None) or {}
 
 
 def _finish_graph(
@@ -137,7 +141,8 @@ def _finish_graph(
     labels: Rows | None,
     clock: Clock | None,
     threads: int | None,
-) -> dict[str, FileRef]:
+    cancelled: Callable[[], bool] = bool,
+) -> dict[str, FileRef] | None:
     """Adds rows, measures with the last of them before they are in, and writes both files."""
     clock = clock or SystemClock()
     threads = threads or os.cpu_count() or 1
@@ -145,6 +150,8 @@ def _finish_graph(
     last = min(MEASURED_ROWS, len(added) // 2)
     body, tail = added[: len(added) - last], added[len(added) - last :]
     for part in chunks(len(body), schema.dim):
+        if cancelled():
+            return None
         builder.add(source.vectors(body[part]), threads)
     before = np.concatenate([held, body])
     known = before[before >= 0]

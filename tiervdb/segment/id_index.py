@@ -119,8 +119,8 @@ class IdIndex:
             return pa.Array.from_buffers(pa.int64(), self.rows, [None, pa.py_buffer(view(layout.ids, self.rows * 8))])
         offsets = view(layout.ids, (self.rows + 1) * 4)
         buffers = [None, pa.py_buffer(offsets), pa.py_buffer(view(layout.text, layout.text_bytes))]
-        ids = pa.Array.from_buffers(pa.string(), self.rows, buffers)
         try:
+            ids = pa.Array.from_buffers(pa.string(), self.rows, buffers)
             ids.validate(full=True)
         except pa.ArrowInvalid as error:
             raise damaged(self._reader.name, f"its ids are no text ({error})") from error

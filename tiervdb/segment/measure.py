@@ -6,6 +6,7 @@ Some rows are taken as queries, each without itself; the truth is an exact scan 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -14,25 +15,28 @@ from tiervdb.clock import Clock
 from tiervdb.segment.calibration import (
     CALIBRATED_K,
     RERANKS,
-    FilteredRung,
+    TARGET_RECALL,
     SketchCalibration,
     SketchRung,
     hits,
     ladder,
+    steps_between,
 )
 from tiervdb.segment.distance import distances, pair_distances
 from tiervdb.segment.sketch import Lists, prepared
 from tiervdb.types import Distances, Metric, Rows, Vectors
 
 FetchVectors = Callable[[Rows], Vectors]
+Flags = npt.NDArray[np.bool_]
 
 CHUNK_FLOATS = 4_000_000
 _SEED = 90210
-_LARGE = 50_000  # rows from which more queries are measured
-_SHARES = (0.5, 0.1, 0.02)
-_FILTER_CELLS = 16_000_000  # queries x rows that the filtered measurement looks at
+_LARGE = 50_000  # rows from which more queries are measured: a sketch that lasts longer may cost more
+_QUERIES, _MORE_QUERIES = 128, 512
 _TIMED = 24
-_ENOUGH = 0.999
+_ENOUGH = 0.995
+_MOST_CANDIDATES = 500  # of one query in one piece of rows
+_SPARE = 6  # truth is looked for beyond k, to see ties and to leave the query's own row out
 
 
 def chunks(rows: int, dim: int) -> Iterator[Rows]:
@@ -42,142 +46,154 @@ def chunks(rows: int, dim: int) -> Iterator[Rows]:
         yield np.arange(start, min(start + step, rows), dtype=np.int64)
 
 
+@dataclass(frozen=True)
+class Truth:
+    """The nearest rows of some queries. ``own``: the rows that the queries are; ``rows``, ``distances``: ``(queries,
+    k)``, by true distance; ``tied``: another row is as near as the k-th."""
+
+    queries: Vectors
+    own: Rows
+    rows: Rows
+    distances: Distances
+    tied: Flags
+
+
+def find_truth(metric: Metric, queries: Vectors, own: Rows, known: Rows, fetch: FetchVectors) -> Truth:
+    """Scans the ``known`` rows for the ten nearest of each query, its own row left out."""
+    wanted = CALIBRATED_K + _SPARE
+    names = np.zeros((len(queries), 0), np.int64)
+    scores = np.zeros((len(queries), 0), np.float32)
+    for part in chunks(len(known), max(queries.shape[1], len(queries))):
+        near = distances(metric, queries, fetch(known[part]))
+        limit = scores.max(axis=1, initial=-np.inf) if scores.shape[1] == wanted else np.full(len(queries), np.inf)
+        found, places = np.nonzero(near < limit[:, None])
+        if len(found) > _MOST_CANDIDATES * len(queries):  # the first piece, or nearly all are equally near
+            best = np.argpartition(near, min(wanted, near.shape[1]) - 1, axis=1)[:, :wanted]
+            found, places = np.repeat(np.arange(len(queries)), best.shape[1]), best.ravel()
+        names, scores = _nearest_of(names, scores, found, known[part][places], near[found, places], wanted)
+    return _exact_truth(metric, queries, own, names, fetch)
+
+
+def _nearest_of(
+    names: Rows, scores: Distances, queries: Rows, rows: Rows, near: Distances, count: int
+) -> tuple[Rows, Distances]:
+    """Merges lines of candidates with single ones, given by query, and keeps the nearest of each query."""
+    total = len(names)
+    every = np.concatenate([np.repeat(np.arange(total), names.shape[1]), queries])
+    rows = np.concatenate([names.ravel(), rows])
+    near = np.concatenate([scores.ravel(), near])
+    order = np.lexsort((near, every))
+    starts = np.searchsorted(every[order], np.arange(total))
+    kept = min(count, int(np.bincount(every, minlength=total).min()))
+    chosen = order[starts[:, None] + np.arange(kept)]
+    return rows[chosen], near[chosen]
+
+
+def _exact_truth(metric: Metric, queries: Vectors, own: Rows, names: Rows, fetch: FetchVectors) -> Truth:
+    exact = np.stack([pair_distances(metric, q, fetch(line)) for q, line in zip(queries, names, strict=True)])
+    exact[names == own[:, None]] = np.inf
+    order = np.argsort(exact, axis=1, kind="stable")
+    names, exact = np.take_along_axis(names, order, 1), np.take_along_axis(exact, order, 1)
+    k = min(CALIBRATED_K, int(np.isfinite(exact).sum(axis=1).min()))
+    tied = exact[:, k] <= exact[:, k - 1] if exact.shape[1] > k else np.zeros(len(queries), np.bool_)
+    return Truth(queries, own, names[:, :k], exact[:, :k], tied)
+
+
 def calibrate(lists: Lists, fetch: FetchVectors, clock: Clock) -> SketchCalibration:
     """The calibration table of a sketch. ``fetch``: the full vectors of rows."""
-    metric, dim = lists.codebook.metric, lists.codebook.dim
     if lists.rows < 2:
         return SketchCalibration(0, (SketchRung(lists.codebook.nlist, RERANKS[0], 1.0, 0.0),))
-    count = min(256 if lists.rows >= _LARGE else 128, lists.rows)
+    count = min(_MORE_QUERIES if lists.rows >= _LARGE else _QUERIES, lists.rows)
     own = np.sort(np.random.default_rng(_SEED).choice(lists.rows, count, replace=False)).astype(np.int64)
-    queries = fetch(own)
-    truth = _truth(metric, queries, own, fetch, lists.rows, dim)
-    rungs = _rungs(lists, queries, own, truth, fetch, clock)
-    return SketchCalibration(count, tuple(rungs), tuple(_filtered(lists, queries, fetch)))
+    everything = np.arange(lists.rows, dtype=np.int64)
+    truth = find_truth(lists.codebook.metric, fetch(own), own, everything, fetch)
+    rungs = _Ladder(lists, truth, fetch, clock).climb()
+    return SketchCalibration(count, tuple(rungs), ())
 
 
-def _truth(metric: Metric, queries: Vectors, own: Rows, fetch: FetchVectors, rows: int, dim: int) -> Distances:
-    """The true distances of the nearest ten rows of each query, itself left out."""
-    best = np.full((len(queries), CALIBRATED_K), np.inf, np.float32)
-    names = np.zeros((len(queries), CALIBRATED_K), np.int64)
-    for part in chunks(rows, max(dim, len(queries))):
-        found = distances(metric, queries, fetch(part))
-        _leave_out(found, own, part)
-        both = np.concatenate([best, found], axis=1)
-        nearest = np.argpartition(both, CALIBRATED_K - 1, axis=1)[:, :CALIBRATED_K]
-        known = nearest < CALIBRATED_K
-        names = np.where(
-            known, np.take_along_axis(names, np.where(known, nearest, 0), 1), part[0] + nearest - CALIBRATED_K
-        )
-        best = np.take_along_axis(both, nearest, 1)
-    count = min(CALIBRATED_K, rows - 1)
-    order = np.argsort(best, axis=1)[:, :count]
-    names = np.take_along_axis(names, order, 1)
-    return np.stack([pair_distances(metric, query, fetch(line)) for query, line in zip(queries, names, strict=True)])
+class _Ladder:
+    """Measures rung by rung, each number of lists with all numbers of candidates."""
 
+    def __init__(self, lists: Lists, truth: Truth, fetch: FetchVectors, clock: Clock) -> None:
+        self._lists = lists
+        self._truth = truth
+        self._fetch = fetch
+        self._clock = clock
+        self._ready = prepared(lists.codebook.metric, truth.queries)
+        self._reranks = sorted({min(r, lists.rows - 1) for r in RERANKS})
 
-def _leave_out(found: Distances, own: Rows, part: Rows) -> None:
-    here = np.flatnonzero((own >= part[0]) & (own <= part[-1]))
-    found[here, own[here] - part[0]] = np.inf
+    def climb(self) -> list[SketchRung]:
+        """Up to where nearly everything is found, and in finer steps around the target."""
+        recalls: dict[int, list[float]] = {}
+        for nprobe in ladder(self._lists.codebook.nlist):
+            recalls[nprobe] = self._recalls(nprobe)
+            if recalls[nprobe][-1] >= _ENOUGH:
+                break
+        below = max((n for n, r in recalls.items() if r[-1] < TARGET_RECALL), default=None)
+        above = min((n for n, r in recalls.items() if r[-1] >= TARGET_RECALL), default=None)
+        for nprobe in steps_between(below, above):
+            recalls[nprobe] = self._recalls(nprobe)
+        return self._timed(recalls)
 
-
-def _rungs(
-    lists: Lists, queries: Vectors, own: Rows, truth: Distances, fetch: FetchVectors, clock: Clock
-) -> Iterator[SketchRung]:
-    ready = prepared(lists.codebook.metric, queries)
-    deepest = min(RERANKS[-1], lists.rows - 1)
-    reranks = sorted({min(r, deepest) for r in RERANKS})
-    costs = _rerank_costs(lists, queries, fetch, clock, reranks)
-    for nprobe in ladder(lists.codebook.nlist):
-        probed, coarse = lists.probes(ready, nprobe)
-        rows, _ = lists.scan(ready, probed, coarse, deepest + 1)
-        exact = _true_distances(lists.codebook.metric, queries, own, rows, fetch)
-        scan_time = _scan_time(lists, ready, nprobe, clock)
-        for rerank in reranks:
-            recall = float(hits(_smallest(exact[:, :rerank], truth.shape[1]), truth).mean())
-            yield SketchRung(nprobe, rerank, round(recall, 4), round(scan_time + costs[rerank], 1))
-        if recall >= _ENOUGH:
-            return
-
-
-def _true_distances(metric: Metric, queries: Vectors, own: Rows, rows: Rows, fetch: FetchVectors) -> Distances:
-    """True distances in the order of the approximate ones, each query's own row left out, padded by inf."""
-    exact = np.full((len(rows), rows.shape[1] - 1), np.inf, np.float32)
-    for at, line in enumerate(rows):
-        found = line[(line >= 0) & (line != own[at])][: exact.shape[1]]
-        exact[at, : len(found)] = pair_distances(metric, queries[at], fetch(found))
-    return exact
-
-
-def _smallest(found: Distances, k: int) -> Distances:
-    return np.sort(found, axis=1)[:, :k]
-
-
-def _scan_time(lists: Lists, ready: Vectors, nprobe: int, clock: Clock) -> float:
-    """Median microseconds of coarse search and scan of one query, one thread."""
-    times = []
-    for at in range(min(_TIMED, len(ready))):
-        query = ready[at : at + 1]
-        start = clock.monotonic()
-        probed, coarse = lists.probes(query, nprobe)
-        lists.scan(query, probed, coarse, 30)
-        times.append(clock.monotonic() - start)
-    return float(np.median(times)) * 1e6
-
-
-def _rerank_costs(
-    lists: Lists, queries: Vectors, fetch: FetchVectors, clock: Clock, reranks: list[int]
-) -> dict[int, float]:
-    """Median microseconds of fetching and comparing that many full vectors."""
-    rng = np.random.default_rng(_SEED)
-    costs = {}
-    for rerank in reranks:
-        times = []
-        for at in range(min(8, len(queries))):
-            rows = rng.integers(0, lists.rows, rerank)
-            start = clock.monotonic()
-            pair_distances(lists.codebook.metric, queries[at], fetch(rows))
-            times.append(clock.monotonic() - start)
-        costs[rerank] = float(np.median(times)) * 1e6
-    return costs
-
-
-def _filtered(lists: Lists, queries: Vectors, fetch: FetchVectors) -> Iterator[FilteredRung]:
-    """How many lists hold 98% of the nearest matches, under filters at random and filters that are balls elsewhere."""
-    count = min(len(queries), max(8, _FILTER_CELLS // lists.rows))
-    step = -(-lists.rows * count // (4 * _FILTER_CELLS))  # of huge segments only every so many-th row is looked at
-    looked = np.arange(0, lists.rows, step, dtype=np.int64)
-    some = queries[np.linspace(0, len(queries) - 1, count).astype(int)]
-    parts = [looked[a : a + 65_536] for a in range(0, len(looked), 65_536)]
-    near = np.concatenate([distances(lists.codebook.metric, some, fetch(part)) for part in parts], axis=1)
-    place = np.repeat(np.arange(len(lists.sizes)), lists.sizes)[looked]
-    ranks = lists.ranks(prepared(lists.codebook.metric, some))
-    rng = np.random.default_rng(_SEED)
-    for share in _SHARES:
-        needed = [
-            part
-            for at in range(count)
-            for mask in (rng.random(len(looked)) < share, _ball(near[(at + 1) % count], share))
-            for part in [_needed(near[at], mask, place, ranks[at])]
+    def _timed(self, recalls: dict[int, list[float]]) -> list[SketchRung]:
+        costs = [self._rerank_cost(rerank) for rerank in self._reranks]
+        numbers = sorted(recalls)
+        scans = [self._scan_time(nprobe) for nprobe in numbers]
+        for at in reversed(range(len(scans) - 1)):
+            scans[at] = min(scans[at : at + 2])  # more lists cannot take less time: a busy machine disturbed it
+        return [
+            SketchRung(nprobe, rerank, round(recall, 4), round(scan + cost, 1))
+            for nprobe, scan in zip(numbers, scans, strict=True)
+            for rerank, recall, cost in zip(self._reranks, recalls[nprobe], costs, strict=True)
         ]
-        random, balls = np.concatenate(needed[0::2]), np.concatenate(needed[1::2])
-        if len(random) and len(balls):
-            worst = max(float(np.quantile(random, 0.98)), float(np.quantile(balls, 0.98)))
-            yield FilteredRung(share, int(np.ceil(worst)))
+
+    def _recalls(self, nprobe: int) -> list[float]:
+        """The recall for each number of candidates."""
+        truth = self._truth
+        probed, coarse = self._lists.probes(self._ready, nprobe)
+        rows, _ = self._lists.scan(self._ready, probed, coarse, self._reranks[-1] + 1)
+        rows = _without_own(rows, truth.own)
+        found = np.cumsum((rows[:, :, None] == truth.rows[:, None, :]).any(axis=2), axis=1)
+        shares = found[:, [r - 1 for r in self._reranks]] / truth.rows.shape[1]
+        for query in np.flatnonzero(truth.tied & (shares[:, -1] < 1.0)).tolist():
+            shares[query] = self._tied_shares(query, rows[query])
+        return [float(share) for share in shares.mean(axis=0)]
+
+    def _tied_shares(self, query: int, rows: Rows) -> list[float]:
+        """Where rows are equally near, any of them counts."""
+        truth = self._truth
+        there = rows[rows >= 0]
+        exact = np.full(len(rows), np.inf, np.float32)
+        exact[: len(there)] = pair_distances(self._lists.codebook.metric, truth.queries[query], self._fetch(there))
+        nearest = [np.sort(exact[:rerank])[None] for rerank in self._reranks]
+        return [float(hits(found, truth.distances[query : query + 1])[0]) for found in nearest]
+
+    def _scan_time(self, nprobe: int) -> float:
+        """Median microseconds of coarse search and scan of one query, one thread."""
+        times = []
+        for at in range(min(_TIMED, len(self._ready))):
+            query = self._ready[at : at + 1]
+            start = self._clock.monotonic()
+            probed, coarse = self._lists.probes(query, nprobe)
+            self._lists.scan(query, probed, coarse, 30)
+            times.append(self._clock.monotonic() - start)
+        return float(np.median(times)) * 1e6
+
+    def _rerank_cost(self, rerank: int) -> float:
+        """Median microseconds of fetching and comparing that many full vectors."""
+        rng = np.random.default_rng(_SEED)
+        times = []
+        for at in range(min(_TIMED, len(self._ready))):
+            rows = rng.integers(0, self._lists.rows, rerank)
+            start = self._clock.monotonic()
+            pair_distances(self._lists.codebook.metric, self._truth.queries[at], self._fetch(rows))
+            times.append(self._clock.monotonic() - start)
+        return float(np.median(times)) * 1e6
 
 
-def _ball(near: Distances, share: float) -> npt.NDArray[np.bool_]:
-    size = min(len(near), max(CALIBRATED_K, round(share * len(near))))
-    within: npt.NDArray[np.bool_] = near <= np.partition(near, size - 1)[size - 1]
-    return within
-
-
-def _needed(near: Distances, mask: npt.NDArray[np.bool_], place: Rows, ranks: Rows) -> Rows:
-    """For each of the ten nearest matches: how many of the lists with a match come up to its own."""
-    matches = np.flatnonzero(mask)
-    if len(matches) < CALIBRATED_K:
-        return np.zeros(0, np.int64)
-    best = matches[np.argpartition(near[matches], CALIBRATED_K - 1)[:CALIBRATED_K]]
-    used = np.zeros(len(ranks), np.bool_)
-    used[ranks[place[matches]]] = True
-    needed: Rows = np.cumsum(used, dtype=np.int64)[ranks[place[best]]]
-    return needed
+def _without_own(rows: Rows, own: Rows) -> Rows:
+    """Each line without its own row, or without its last place; one place shorter."""
+    left_out = rows == own[:, None]
+    left_out[~left_out.any(axis=1), -1] = True
+    kept: Rows = rows[~left_out].reshape(len(rows), rows.shape[1] - 1)
+    return kept

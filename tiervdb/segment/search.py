@@ -11,7 +11,7 @@ import numpy as np
 from tiervdb.segment.distance import nearest, ordered, pair_distances
 from tiervdb.segment.request import Candidates, SearchRequest, SearchTally
 from tiervdb.segment.sketch import Lists, prepared
-from tiervdb.segment.strategy import ByGraph, BySketch, Exact, choose
+from tiervdb.segment.strategy import ByGraph, BySketch, Exact, Strategy
 from tiervdb.types import Distances, Mask, Rows, Vectors
 
 if TYPE_CHECKING:
@@ -33,12 +33,12 @@ def search(
         return _nothing(len(queries), max(k, 0))
     if alive == segment.rows:
         live = None
-    plan = choose(segment.measured(), k, alive, request)
+    plan = segment.strategy(k, alive, request)
     if isinstance(plan, ByGraph):
         found = _by_graph(segment, queries, k, live, plan, request, tally)
         if found is not None:
             return found
-        plan = choose(segment.measured(), k, alive, _WITHOUT_GRAPH)
+        plan = segment.strategy(k, alive, _WITHOUT_GRAPH)
     if isinstance(plan, BySketch):
         return _by_sketch(segment, queries, k, live, alive, plan, request, tally)
     tally.scanned(alive * len(queries), f"{segment.title}: exact over {alive} rows, {_why(plan)}")
@@ -48,7 +48,7 @@ def search(
 _WITHOUT_GRAPH = SearchRequest(filtered=True)
 
 
-def _why(plan: Exact | ByGraph) -> str:
+def _why(plan: Strategy) -> str:
     return plan.why if isinstance(plan, Exact) else "the graph found too few"
 
 

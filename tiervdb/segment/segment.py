@@ -29,7 +29,7 @@ from tiervdb.segment.request import Candidates, SearchRequest, SearchTally
 from tiervdb.segment.sketch import Codes, ListNumbers, Lists, pack_mask
 from tiervdb.segment.sketch_file import SketchFile, open_sketch
 from tiervdb.segment.source import BatchSource, RowSource
-from tiervdb.segment.strategy import Measured
+from tiervdb.segment.strategy import Measured, Strategy, choose
 from tiervdb.segment.vector_file import VectorFile
 from tiervdb.storage.local_dir import LocalDir
 from tiervdb.storage.object_store import ObjectStore
@@ -37,6 +37,7 @@ from tiervdb.types import CollectionSchema, Mask, Rows, Vectors
 
 __all__ = ["BatchSource", "Candidates", "RowSource", "SearchRequest", "SearchTally", "Segment", "open_segment"]
 
+_STRATEGIES = 256  # choices that are kept
 LiveLists = tuple[npt.NDArray[np.uint8], Mask]  # the bits of the live rows, and the lists that hold one
 
 
@@ -81,6 +82,7 @@ class Segment:
         self._lock = threading.RLock()
         self._lists: Lists | None = None
         self._graph: Graph | None = None
+        self._strategies: dict[tuple[int, int, SearchRequest], Strategy] = {}
         self._last_live: tuple[Mask, LiveLists] | None = None
 
     # rows
@@ -127,9 +129,15 @@ class Segment:
         """
         return searching.search(self, queries, k, live, request, tally)
 
-    def measured(self) -> Measured:
-        """What the choice of a strategy rests on."""
-        return self._measured
+    def strategy(self, k: int, live: int, request: SearchRequest) -> Strategy:
+        """How to search for k neighbours among so many live rows. k is at most ``live``."""
+        key = (k, live, request)
+        known = self._strategies.get(key)
+        if known is None:
+            if len(self._strategies) >= _STRATEGIES:
+                self._strategies = {}
+            known = self._strategies[key] = choose(self._measured, k, live, request)
+        return known
 
     def calibration(self) -> SketchCalibration | None:
         """What the sketch was measured to reach; None without a sketch."""

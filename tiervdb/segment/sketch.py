@@ -32,6 +32,7 @@ _RABITQ_BITS = 4
 _QUERY_BITS = 8  # of the query in a RaBitQ scan; 0 would be exact and ten times slower
 _SEED = 20250
 _INTERLEAVED = np.array([0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15])  # AVX2 shuffles put rows in this order
+_LEAST_LENGTH, _MOST_LENGTH = 1e-12, 1e12  # of vectors whose squares are surely within float32
 _PTR = faiss.swig_ptr
 
 
@@ -48,7 +49,13 @@ def _threads(count: int) -> Iterator[None]:
 
 def prepared(metric: Metric, vectors: Vectors) -> Vectors:
     """The vectors as the sketch sees them: at length 1 for cosine."""
-    return normalised(vectors) if metric == "cosine" else np.ascontiguousarray(vectors)
+    if metric != "cosine":
+        return np.ascontiguousarray(vectors)
+    if len(vectors) == 1:
+        length = float(np.vecdot(vectors[0], vectors[0])) ** 0.5
+        if _LEAST_LENGTH < length < _MOST_LENGTH:
+            return vectors * np.float32(1.0 / length)
+    return normalised(vectors)
 
 
 def sample_rows(rows: int, dim: int) -> Rows:
@@ -185,6 +192,7 @@ class Lists:
         self._fill(codes, offsets)
         self._index.ntotal = self.rows
         self._squares = np.einsum("ij,ij->i", codebook.centroids, codebook.centroids)
+        self._all = np.arange(codebook.nlist, dtype=np.int64)
         self.filled: Mask = self.sizes > 0
         self._parameters: dict[int, Any] = {}
 
@@ -198,22 +206,23 @@ class Lists:
             invlists.add_entries(number, end - start, _PTR(ids[start:end]), _PTR(part))
 
     def probes(self, queries: Vectors, nprobe: int, usable: Mask | None = None) -> tuple[ListNumbers, Distances]:
-        """The most promising lists of each prepared query, nearest first not promised, and what faiss wants to know
-        of them. Both are ``(queries, nprobe)``; places without a usable list hold -1.
+        """The most promising lists of each prepared query, in no certain order, and what faiss wants to know of them.
 
-        Inner products are probed by the best that a list is likely to hold: <q,c> + 3 |q| s, s its spread.
+        Both are ``(queries, nprobe)``. ``usable``: the lists to choose from, at least ``nprobe``; None: all. Inner
+        products are probed by the best that a list is likely to hold: <q,c> + 3 |q| s, s its spread.
         """
         priority, coarse = self._priorities(queries)
         if usable is not None:
-            priority[:, ~usable] = -np.inf
-        if nprobe < priority.shape[1]:
-            lists = np.argpartition(priority, priority.shape[1] - nprobe, axis=1)[:, -nprobe:]
+            priority = np.where(usable, priority, np.float32(-np.inf))
+        nlist = priority.shape[1]
+        if len(queries) == 1:  # the plain form is the faster one
+            lists = np.argpartition(priority[0], nlist - nprobe)[nlist - nprobe :] if nprobe < nlist else self._all
+            return lists[None], coarse[0][lists][None]
+        if nprobe < nlist:
+            lists = np.ascontiguousarray(np.argpartition(priority, nlist - nprobe, axis=1)[:, nlist - nprobe :])
         else:
-            lists = np.broadcast_to(np.arange(priority.shape[1]), priority.shape).copy()
-        chosen = np.take_along_axis(coarse, lists, 1)
-        if usable is not None:
-            lists[~usable[lists]] = -1
-        return np.ascontiguousarray(lists), np.ascontiguousarray(chosen)
+            lists = np.broadcast_to(self._all, priority.shape).copy()
+        return lists, np.ascontiguousarray(np.take_along_axis(coarse, lists, 1))
 
     def ranks(self, queries: Vectors) -> npt.NDArray[np.int64]:
         """The place of each list in each prepared query's order of probing, ``(queries, nlist)``."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
+import msgspec
 import numpy as np
 
 from tiervdb.clock import Clock
 from tiervdb.segment.calibration import SketchCalibration
 from tiervdb.segment.codebook import Codebook, Codec
-from tiervdb.segment.measure import calibrate, chunks
+from tiervdb.segment.measure import FetchVectors, calibrate, chunks
+from tiervdb.segment.measure_filtered import calibrate_filtered
 from tiervdb.segment.sketch import Coder, Codes, ListNumbers, Lists, sample_rows, train
 from tiervdb.segment.sketch_file import Offsets, SketchData, SketchHeader
 from tiervdb.types import Metric, Rows, Vectors
 
+PQ_LEAST_DIMS = 16  # below, the few bits of PQ cannot tell rows of a list apart (dim 2: recall 0.5)
 PQ_MOST_DIMS = 1024  # from here on training PQ takes longer than it saves (41 s at dim 4,096)
 _TRIAL_ROWS = 20_000
 _SHORT = 0.98
@@ -44,8 +47,13 @@ def build(codebook: Codebook, source: VectorRows, clock: Clock) -> tuple[Rows, S
     offsets = np.zeros(codebook.nlist + 1, np.int64)
     np.cumsum(np.bincount(lists, minlength=codebook.nlist), out=offsets[1:])
     codes = codes[order]
-    calibration = calibrate(Lists(codebook, codes, offsets), lambda rows: source.vectors(order[rows]), clock)
+    calibration = _calibrate(Lists(codebook, codes, offsets), lambda rows: source.vectors(order[rows]), clock)
     return order, _data(codebook, offsets, codes, calibration)
+
+
+def _calibrate(lists: Lists, fetch: FetchVectors, clock: Clock) -> SketchCalibration:
+    measured = calibrate(lists, fetch, clock)
+    return msgspec.structs.replace(measured, filtered=tuple(calibrate_filtered(lists, fetch)))
 
 
 def _data(codebook: Codebook, offsets: Offsets, codes: Codes, calibration: SketchCalibration) -> SketchData:
@@ -85,7 +93,7 @@ def train_codebook(codebook_id: str, collection: int, metric: Metric, source: Ve
     def trained(codec: Codec) -> Codebook:
         return train(codebook_id, collection, metric, codec, sample, source.rows)
 
-    if dim >= PQ_MOST_DIMS:
+    if not PQ_LEAST_DIMS <= dim < PQ_MOST_DIMS:
         return trained("rabitq4")
     quick = trained("pq4fs")
     reached = _trial(quick, sample, clock)

@@ -58,7 +58,6 @@ class Stream:
         TABLE.to_pandas().set_index(pd.Index([7, 9])),
         TABLE.to_pandas().set_index("id"),
         pl.from_arrow(TABLE),
-        duckdb.from_arrow(TABLE),
         ROWS,
         tuple(ROWS),
         {"id": ["a", "b"], "vector": np.array([[1, 2], [3, 4]]), "rank": [1, None], "tags": [["x"], None]},
@@ -71,6 +70,13 @@ def test_rows_of_every_library(data: Any) -> None:
     assert batch.ids.to_pylist() == ["a", "b"]
     np.testing.assert_array_equal(batch.vectors, [[1, 2], [3, 4]])
     assert {c: array.to_pylist() for c, array in batch.columns.items()} == {1: [1, None], 3: [["x"], None]}
+
+
+def test_rows_of_a_duckdb_relation() -> None:
+    with duckdb.connect() as connection:
+        batch = rows_from_data(connection.from_arrow(TABLE), SCHEMA, None, None, "upsert")
+    assert batch.ids.to_pylist() == ["a", "b"]
+    assert batch.columns[3].to_pylist() == [["x"], None]
 
 
 def test_named_fields_and_missing_columns() -> None:

@@ -66,7 +66,7 @@ def test_matrices_of_every_library(given: Any) -> None:
 
 
 def test_float32_stays_bit_for_bit() -> None:
-    bits = np.array([[0x80000000, 0x00000001, 0x7F7FFFFF, 0x3EAAAAAB]], np.uint32)
+    bits = np.array([[0x80000000, 0x00000001, 0x5E000000, 0x3EAAAAAB]], np.uint32)
     assert to_vectors(bits.view(np.float32), 4, "l2").view(np.uint32).tolist() == bits.tolist()
     arrow = pa.array([bits.view(np.float32)[0]], pa.list_(pa.float32()))
     assert to_vectors(arrow, 4, "l2").view(np.uint32).tolist() == bits.tolist()
@@ -110,6 +110,8 @@ def test_one_vector_is_one_row_and_none_are_no_rows() -> None:
         ([[1e300, 2, 3]], "row 0 has NaN, infinite or too large"),
         ([[10**400, 2, 3]], "vectors"),
         (pl.DataFrame({"a": [1.0]}), "vectors"),
+        ([[3e38, 3e38, 3e38]], "row 0 has length 5.2e[+]38"),
+        ([[1, 2, 3], [1e19, 0, 0]], "row 1 has length 1e[+]19"),
     ],
 )
 def test_what_are_no_vectors_is_refused(given: Any, text: str) -> None:
@@ -123,6 +125,8 @@ def test_zero_vectors_have_no_cosine() -> None:
     assert to_vectors(given, 3, "ip").shape == (2, 3)
     with pytest.raises(InvalidInputError, match="row 1 is all zeros"):
         to_vectors(given, 3, "cosine")
+    with pytest.raises(InvalidInputError, match="row 0 has length 1e-20"):
+        to_vectors([1e-20, 0, 0], 3, "cosine")
 
 
 def test_a_flaw_in_a_late_chunk_is_found_and_numbered() -> None:

@@ -97,11 +97,8 @@ def rows_found(db: tiervdb.Database, words: Words, batches: Iterable[int]) -> in
     for number in batches:
         given = writer.batch(words, number)
         table = rows.get(given["ids"], vectors=True)
-        if len(table) < writer.BATCH_ROWS:
-            present = np.isin(given["ids"], table["id"].to_numpy())
-        else:
-            present = np.ones(writer.BATCH_ROWS, dtype=np.bool_)
-        vectors = table["vector"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
+        present = np.isin(given["ids"], table["id"].to_numpy())
+        vectors = table["vector"].combine_chunks().flatten().to_numpy().reshape(len(table), words.dim)
         same_vectors = (vectors == given["vectors"][present]).all(axis=1)
         same_words = np.array(table["word"].to_pylist()) == np.array(given["columns"]["word"].to_pylist())[present]
         found += int((same_vectors & same_words).sum())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+import tiervdb
 from tiervdb.cli.demo.kill import KillReport
 from tiervdb.cli.demo.place import Place
 from tiervdb.cli.demo.steps import Demoted, Loaded, LookedBack, Searched
@@ -40,30 +41,24 @@ def demoted(output: Output, step: Demoted) -> None:
 
 def searched(output: Output, steps: list[Searched]) -> None:
     for step in steps:
-        if not step.label.endswith(", again"):
-            output.say(f"   {step.label}:  {', '.join(step.found)}")
+        if step.question:
+            output.say(f"   {step.question}:  {', '.join(step.found)}")
     output.say()
-    columns = ["   what each search did", "tiers", "took", "rows scanned", "GETs", "read", "waves", "cache hits"]
-    output.table(columns, [["   " + step.label, *work_of(step)] for step in steps])
+    columns = ["   what each did", "tiers", "took", "GETs", "read", "cache hits"]
+    output.table(columns, [["   " + step.label, *work_of(step.stats)] for step in steps])
 
 
-def work_of(step: Searched) -> list[str]:
-    stats = step.stats
-    scanned, gets, read = f"{stats.rows_scanned:,}", f"{stats.gets:,}", size(stats.bytes)
-    return [
-        " + ".join(stats.tiers),
-        milliseconds(stats.seconds),
-        scanned,
-        gets,
-        read,
-        f"{stats.waves}",
-        f"{stats.cache_hits}",
-    ]
+def work_of(stats: tiervdb.SearchStats) -> list[str]:
+    tiers = " + ".join(stats.tiers)
+    return [tiers, milliseconds(stats.seconds), f"{stats.gets:,}", size(stats.bytes), f"{stats.cache_hits:,}"]
 
 
 def killed(output: Output, report: KillReport) -> None:
-    number = report.acknowledged + 1
-    output.say(f"   Another process wrote commits without a pause, and was killed in the midst of number {number:,}.")
+    between = report.unacknowledged is None
+    moment = (
+        f"after number {report.acknowledged:,}" if between else f"in the midst of number {report.acknowledged + 1:,}"
+    )
+    output.say(f"   Another process wrote commits without a pause, and was killed {moment}.")
     there = f"{report.seqs_found:,} of {report.acknowledged:,} acknowledged commits are there"
     rows = f"{report.rows_found:,} of {report.rows_acknowledged:,} rows, bit for bit"
     output.say(

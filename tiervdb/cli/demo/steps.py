@@ -68,30 +68,32 @@ def demote(db: tiervdb.Database, advance: Advance) -> Demoted:
 
 @dataclass(frozen=True)
 class Searched:
-    """``label``: the question as people put it. ``found``: the nearest words."""
+    """``question``: as people put it. ``label``: the same in short. ``found``: the nearest words."""
 
     label: str
+    question: str
     found: list[str]
     stats: tiervdb.SearchStats
 
 
 def searches(db: tiervdb.Database, words: Words) -> list[Searched]:
-    """Nearest words, twice to show the cache; an analogy; a filtered search."""
+    """Nearest words, an analogy, a filter; two of them again, to show what the caches of ranges and of filters do."""
     king, music = words.vector("king"), words.vector("music")
     capital = words.vector("paris") - words.vector("france") + words.vector("japan")
     rare = {"where": "rank >= ? and length <= ?", "params": [RARE, SHORT]}
     return [
-        ask(db, 'near "king"', king, leave_out={"king"}),
-        ask(db, 'near "king", again', king, leave_out={"king"}),
-        ask(db, "paris - france + japan", capital, leave_out={"paris", "france", "japan"}),
-        ask(db, f'near "music", rank >= {RARE} and length <= {SHORT}', music, leave_out=set(), **rare),
+        ask(db, "nearest", 'near "king"', king, {"king"}),
+        ask(db, "the same again", "", king, {"king"}),
+        ask(db, "analogy", "paris - france + japan", capital, {"paris", "france", "japan"}),
+        ask(db, "filtered", f'near "music", rank >= {RARE} and length <= {SHORT}', music, set(), **rare),
+        ask(db, "the same again", "", music, set(), **rare),
     ]
 
 
-def ask(db: tiervdb.Database, label: str, x: Vectors, leave_out: set[str], **options: Any) -> Searched:
+def ask(db: tiervdb.Database, label: str, question: str, x: Vectors, leave_out: set[str], **options: Any) -> Searched:
     """One search, without the words that the question is made of."""
     hits = db[COLLECTION].search(x, k=SHOWN + len(leave_out), **options)
-    return Searched(label, [str(hit.id) for hit in hits if hit.id not in leave_out][:SHOWN], hits.stats)
+    return Searched(label, question, [str(hit.id) for hit in hits if hit.id not in leave_out][:SHOWN], hits.stats)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from tiervdb.errors import InvalidInputError
 from tiervdb.types import Metric, Vectors
 
 CHECK_FLOATS = 1 << 20  # checked at a time, so that checking needs little memory
+LEAST_LENGTH, MOST_LENGTH = 1e-15, 9e18  # of a vector; beyond them squares underflow or overflow float32
+LEAST_SQUARE, MOST_SQUARE = LEAST_LENGTH**2, MOST_LENGTH**2
 SHAPE_ADVICE = "give float32 of shape (rows, dim)"
 
 
@@ -37,6 +39,8 @@ def to_vectors(values: object, dim: int, metric: Metric, what: str = "vectors") 
 def to_queries(x: object, dim: int, metric: Metric) -> tuple[Vectors, bool]:
     """Queries as float32 ``(q, dim)``, and whether a single one, ``(dim,)``, was given. May share memory."""
     if isinstance(x, np.ndarray) and x.dtype == np.float32 and x.ndim in {1, 2}:
+        if x.shape == (dim,) and x.flags.c_contiguous and _least(metric) <= x @ x <= MOST_SQUARE:
+            return x.reshape(1, dim), True  # nearly every search comes this way
         given: npt.NDArray[Any] = x
     else:
         given = _one_or_many(x, dim)
@@ -46,27 +50,45 @@ def to_queries(x: object, dim: int, metric: Metric) -> tuple[Vectors, bool]:
         raise InvalidInputError(f"search: {shape} of {given.shape[-1]} dimensions, but the collection has dim={dim}")
     with np.errstate(over="ignore"):
         queries = np.ascontiguousarray(given, np.float32).reshape(-1, dim)
-    if not np.isfinite(queries).all() or (metric == "cosine" and not queries.any(axis=1).all()):
-        check_values(queries, metric, "search: queries")
+    check_values(queries, metric, "search: queries")
     return queries, single
 
 
 def check_values(vectors: Vectors, metric: Metric, what: str) -> None:
-    """Raises InvalidInputError that names the first row with NaN or infinite values, or all zeros under cosine."""
+    """Raises InvalidInputError that names the first row whose distances could not be told.
+
+    That is a row with NaN or infinite values, one so long that squared distances overflow float32, and under cosine one
+    without length.
+    """
     step = max(1, CHECK_FLOATS // max(1, vectors.shape[1]))
     for start in range(0, len(vectors), step):
         part = vectors[start : start + step]
-        finite = np.isfinite(part).all(axis=1)
-        if not finite.all():
-            row = start + int(np.flatnonzero(~finite)[0])
-            raise InvalidInputError(
-                f"{what}: row {row} has NaN, infinite or too large values (float32); remove or repair it"
-            )
-        if metric == "cosine" and not (nonzero := part.any(axis=1)).all():
-            row = start + int(np.flatnonzero(~nonzero)[0])
-            raise InvalidInputError(
-                f"{what}: row {row} is all zeros and so has no cosine distance; leave it out, or use l2 or ip"
-            )
+        usable = _usable(part, metric)
+        if not usable.all():
+            row = int(np.flatnonzero(~usable)[0])
+            raise InvalidInputError(f"{what}: row {start + row} {_flaw(part[row])}")
+
+
+def _usable(vectors: Vectors, metric: Metric) -> npt.NDArray[np.bool_]:
+    """One flag a row. NaN and infinity show in the sum of squares, and fail every comparison with a limit."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.einsum("ij,ij->i", vectors, vectors)
+        usable: npt.NDArray[np.bool_] = (squares >= _least(metric)) & (squares <= MOST_SQUARE)
+    return usable
+
+
+def _least(metric: Metric) -> float:
+    """The least sum of squares of a vector."""
+    return LEAST_SQUARE if metric == "cosine" else 0.0
+
+
+def _flaw(vector: npt.NDArray[Any]) -> str:
+    if not np.isfinite(vector).all():
+        return "has NaN, infinite or too large values (float32); remove or repair it"
+    length = float(np.linalg.norm(vector.astype(np.float64)))
+    if length == 0:
+        return "is all zeros and so has no cosine distance; leave it out, or use l2 or ip"
+    return f"has length {length:.3g}, and distances need {LEAST_LENGTH:.0e} (cosine) to {MOST_LENGTH:.0e}; scale it"
 
 
 def as_matrix(values: object, dim: int | None, what: str) -> npt.NDArray[Any]:

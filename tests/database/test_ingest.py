@@ -1,0 +1,231 @@
+"""Loading large sources in many commits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet as pq
+import pytest
+
+import tiervdb
+from tests.database.conftest import OPTIONS
+from tiervdb.database import ingest as ingesting
+from tiervdb.database.sources import resized
+from tiervdb.errors import FeatureUnavailableError, InvalidInputError, SchemaError
+
+ROWS = 1000
+X = np.random.default_rng(3).normal(size=(ROWS, 4)).astype(np.float32)
+TABLE = pa.table(
+    {
+        "word": [f"w{i}" for i in range(ROWS)],
+        "embedding": pa.FixedSizeListArray.from_arrays(pa.array(X.reshape(-1)), 4),
+        "rank": np.arange(ROWS),
+    }
+)
+NAMES = {"id": "word", "vector": "embedding"}
+
+
+@pytest.fixture(autouse=True)
+def _small_commits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingesting, "COMMIT_ROWS", 150)
+
+
+@pytest.fixture
+def target(db: tiervdb.Database) -> tiervdb.Collection:
+    return db.create_collection("words", dim=4, columns={"rank": "int64"})
+
+
+@pytest.fixture
+def parquet(tmp_path: Path) -> Path:
+    pq.write_table(TABLE, tmp_path / "words.parquet", row_group_size=330)
+    return tmp_path / "words.parquet"
+
+
+def assert_loaded(target: tiervdb.Collection) -> None:
+    got = target.scan(vectors=True).read_all().sort_by("rank")
+    assert got["id"].to_pylist() == TABLE["word"].to_pylist()
+    vectors = got["vector"].combine_chunks().flatten().to_numpy().reshape(-1, 4)
+    np.testing.assert_array_equal(vectors.view(np.uint32), X.view(np.uint32))
+
+
+def batches() -> Iterator[pa.RecordBatch]:
+    yield from TABLE.to_batches(max_chunksize=70)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        lambda: TABLE,
+        lambda: TABLE.to_reader(max_chunksize=7),
+        lambda: pa.RecordBatchReader.from_batches(TABLE.schema, batches()),
+        lambda: TABLE.to_pandas(),
+        lambda: pl.from_arrow(TABLE),
+        lambda: TABLE.to_pylist(),
+    ],
+    ids=["table", "reader", "generator", "pandas", "polars", "dicts"],
+)
+def test_streams_are_loaded_in_many_commits(target: tiervdb.Collection, source: Any) -> None:
+    result = target.ingest(source(), **NAMES)
+    assert (result.rows, result.skipped, result.commits) == (1000, 0, 7)
+    assert_loaded(target)
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_parquet_files(target: tiervdb.Collection, parquet: Path, as_text: bool) -> None:
+    done: list[tuple[int, int | None]] = []
+    result = target.ingest(str(parquet) if as_text else parquet, **NAMES, progress=lambda n, of: done.append((n, of)))
+    assert (result.rows, result.seq) == (1000, 8)
+    assert done[0] == (150, 1000)
+    assert done[-1] == (1000, 1000)
+    assert_loaded(target)
+
+
+@pytest.mark.parametrize("suffix", ["arrow", "feather", "ipc"])
+def test_arrow_files(target: tiervdb.Collection, tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"words.{suffix}"
+    pyarrow.feather.write_feather(TABLE, file, chunksize=90, compression="uncompressed")
+    assert target.ingest(file, **NAMES).rows == 1000
+    assert_loaded(target)
+
+
+def test_numpy_arrays_and_memory_maps(db: tiervdb.Database, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", X)
+    numbers = db.create_collection("numbers", dim=4, id_type="int64")
+    for source in (X, np.load(tmp_path / "x.npy", mmap_mode="r"), tmp_path / "x.npy", np.asfortranarray(X)):
+        numbers.delete(where="true")
+        assert numbers.ingest(source).rows == 1000
+        assert numbers.get([999], vectors=True)["vector"].to_pylist() == [X[999].tolist()]
+    numbers.ingest(X[:3], id=np.array([7, 8, 9]) * 1000)
+    assert numbers.get([8000], vectors=True)["vector"].to_pylist() == [X[1].tolist()]
+
+
+def test_some_of_the_columns(db: tiervdb.Database, parquet: Path) -> None:
+    bare = db.create_collection("bare", dim=4)
+    with pytest.raises(SchemaError, match="no column 'rank'"):
+        bare.ingest(parquet, **NAMES)
+    assert bare.ingest(parquet, **NAMES, columns=[]).rows == 1000
+    ranked = db.create_collection("ranked", dim=4, columns={"rank": "int64", "more": "string"})
+    ranked.ingest(parquet, **NAMES, columns=["rank"])
+    assert ranked.get("w7").to_pylist() == [{"id": "w7", "rank": 7, "more": None}]
+    with pytest.raises(InvalidInputError, match="no column 'more'"):
+        ranked.ingest(parquet, **NAMES, columns=["more"])
+
+
+def test_a_load_goes_on_where_it_stopped(path: Path, parquet: Path) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(done: int, _total: int | None) -> None:
+        if done >= 450:
+            raise Stop
+
+    with tiervdb.open(path, options=OPTIONS) as db:
+        words = db.create_collection("words", dim=4, columns={"rank": "int64"})
+        with pytest.raises(Stop):
+            words.ingest(parquet, **NAMES, resume="words-1", progress=stop)
+        assert len(words) == 450
+        words.update(columns={"rank": -1}, ids=["w5"])
+    with tiervdb.open(path, options=OPTIONS) as db:
+        words = db["words"]
+        done: list[int] = []
+        result = words.ingest(parquet, **NAMES, resume="words-1", progress=lambda n, _: done.append(n))
+        assert (result.rows, result.skipped, done[0]) == (550, 450, 600)
+        assert words.get("w5")["rank"].to_pylist() == [-1]  # what was loaded is not loaded again
+        words.update(columns={"rank": 5}, ids=["w5"])
+        assert_loaded(words)
+        db.flush()
+        db.maintain()
+        again = words.ingest(parquet, **NAMES, resume="words-1")
+        assert (again.rows, again.skipped, again.commits, again.seq) == (0, 1000, 0, db.seq)
+        assert words.ingest(TABLE.to_reader(), **NAMES, resume="words-2").skipped == 0
+        assert len(words) == 1000
+
+
+def test_a_load_into_a_new_collection_of_that_name_starts_anew(db: tiervdb.Database, target: Any) -> None:
+    target.ingest(TABLE, **NAMES, resume="load")
+    db.drop_collection("words")
+    again = db.create_collection("words", dim=4, columns={"rank": "int64"})
+    assert again.ingest(TABLE, **NAMES, resume="load").skipped == 0
+
+
+def test_another_source_under_the_same_name_is_noticed(target: tiervdb.Collection) -> None:
+    target.ingest(TABLE, **NAMES, resume="load")
+    with pytest.raises(InvalidInputError, match="1000 rows were loaded as 'load', but this source has 10"):
+        target.ingest(TABLE[:10], **NAMES, resume="load")
+
+
+def test_a_flaw_stops_the_load_and_says_how_far_it_came(target: tiervdb.Collection) -> None:
+    vectors = X.copy()
+    vectors[400] = np.nan
+    data = pd.DataFrame({"id": TABLE["word"], "vector": list(vectors), "rank": TABLE["rank"]})
+    with pytest.raises(
+        InvalidInputError, match=r"after row 300: vectors: row 100 .*300 rows before were written.*resume='l'"
+    ):
+        target.ingest(data, resume="l")
+    assert len(target) == 300
+
+
+def test_a_source_that_fails_while_it_is_read(target: tiervdb.Collection) -> None:
+    def broken() -> Iterator[pa.RecordBatch]:
+        yield from TABLE.to_batches(max_chunksize=200)[:2]
+        raise pa.ArrowInvalid("the disk is gone")
+
+    reader = pa.RecordBatchReader.from_batches(TABLE.schema, broken())
+    with pytest.raises(InvalidInputError, match="cannot be read: the disk is gone"):
+        target.ingest(reader, **NAMES)
+    assert len(target) == 300
+
+
+def test_sources_without_rows(target: tiervdb.Collection, tmp_path: Path) -> None:
+    pq.write_table(TABLE[:0], tmp_path / "none.parquet")
+    for source in (TABLE[:0], tmp_path / "none.parquet"):
+        result = target.ingest(source, **NAMES)
+        assert (result.rows, result.commits) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "error", "text"),
+    [
+        (TABLE, {}, SchemaError, "no column 'id'"),
+        (TABLE, {"id": "word", "vector": "vec"}, SchemaError, "no column 'vec'"),
+        (TABLE, {"id": [1]}, InvalidInputError, "id= must name"),
+        (TABLE, {**NAMES, "tier": "cold"}, FeatureUnavailableError, r"demote\(\)"),
+        (TABLE, {**NAMES, "tier": "warm"}, InvalidInputError, "tier='warm'"),
+        (TABLE, {**NAMES, "resume": "a b"}, InvalidInputError, "resume='a b'"),
+        (TABLE, {**NAMES, "resume": 5}, InvalidInputError, "resume=5"),
+        (X, {}, InvalidInputError, "string ids"),
+        (X, {"id": "word"}, InvalidInputError, "array with an id for each"),
+        (X, {"id": ["a"]}, InvalidInputError, "array with an id for each"),
+        (X[0], {"id": ["a"]}, InvalidInputError, "shape"),
+        (X, {"id": TABLE["word"], "columns": ["rank"]}, InvalidInputError, "this is an array"),
+        ("nothing.parquet", {}, InvalidInputError, "no such file"),
+        (7, {}, InvalidInputError, "rows of type int"),
+    ],
+)
+def test_what_cannot_be_ingested(target: tiervdb.Collection, source: Any, options: Any, error: Any, text: str) -> None:
+    with pytest.raises(error, match=text):
+        target.ingest(source, **options)
+    assert len(target) == 0
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.arrow", "x.npy", "x.csv"])
+def test_files_that_are_something_else(target: tiervdb.Collection, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"not what it says" * 10)
+    with pytest.raises(InvalidInputError, match=f"ingest .*{name}"):
+        target.ingest(tmp_path / name)
+
+
+@pytest.mark.parametrize("skip", [0, 1, 69, 70, 71, 999, 1000, 2000])
+@pytest.mark.parametrize("rows", [1, 70, 333, 5000])
+def test_pieces_are_of_the_size_asked(skip: int, rows: int) -> None:
+    pieces = list(resized(batches(), skip, rows))
+    assert all(len(piece) == rows for piece in pieces[:-1])
+    joined = pa.concat_tables(pieces) if pieces else TABLE[:0]
+    assert joined["rank"].to_pylist() == list(range(min(skip, 1000), 1000))
