@@ -15,12 +15,14 @@ Search = Callable[[Any], object]
 
 @dataclass(frozen=True)
 class Timing:
-    """``seconds``: of one query, each query's best of all rounds, averaged over the queries. ``median``, ``p95``: of
-    these best times."""
+    """Seconds of one query: each query's best of all rounds, averaged over the queries.
 
-    seconds: float
-    median: float
-    p95: float
+    ``cpu``: processor time of the whole process, all its threads. Bound to one core and with all data in memory, that is
+    what a clock shows when nobody else uses the core, and it stays the same when somebody does. ``wall``: by the clock.
+    """
+
+    cpu: float
+    wall: float
 
 
 def one_core() -> None:
@@ -31,16 +33,16 @@ def one_core() -> None:
 
 def side_by_side(contestants: Mapping[str, Search], queries: Sequence[Any], rounds: int = 5) -> dict[str, Timing]:
     """Times each contestant on each query, one after the other, in ``rounds`` rounds; a first round is not counted."""
-    best = {name: np.full(len(queries), np.inf) for name in contestants}
+    best = {name: np.full((2, len(queries)), np.inf) for name in contestants}
     for number in range(rounds + 1):
         for name, search in contestants.items():
             for at, query in enumerate(queries if number else queries[: len(queries) // 4 + 1]):
-                start = time.perf_counter()
+                wall, cpu = time.perf_counter(), time.process_time()
                 search(query)
-                taken = time.perf_counter() - start
+                taken = time.process_time() - cpu, time.perf_counter() - wall
                 if number:
-                    best[name][at] = min(best[name][at], taken)
-    return {name: Timing(float(t.mean()), float(np.median(t)), float(np.quantile(t, 0.95))) for name, t in best.items()}
+                    best[name][:, at] = np.minimum(best[name][:, at], taken)
+    return {name: Timing(*times.mean(axis=1).tolist()) for name, times in best.items()}
 
 
 def seconds(work: Callable[[], object]) -> float:

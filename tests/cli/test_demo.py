@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,48 +72,42 @@ def test_it_leaves_sound_databases_and_commands_that_work(shown: str, folder: Pa
         assert (result.returncode, result.stderr) == (0, "")
 
 
-def test_again_as_json(shown: str, folder: Path) -> None:
-    """Replaces what the first one left. Its cold store is elsewhere."""
+@pytest.mark.s3
+def test_again_as_json_with_a_bucket(shown: str, folder: Path, seaweedfs: S3Endpoint) -> None:
+    """Replaces the first one. Credentials come from the environment, where the process to be killed finds them too."""
     assert shown
-    result = demo(folder, "--json", "--cold", folder / "bucket")
+    options = {name: str(value) for name, value in seaweedfs.storage_options.items()}
+    environment = {
+        "AWS_ACCESS_KEY_ID": options["key"],
+        "AWS_SECRET_ACCESS_KEY": options["secret"],
+        "AWS_ENDPOINT_URL": options["endpoint_url"],
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    place = seaweedfs.place()
+    result = demo(folder, "--json", "--cold", place.url, **environment)
     assert (result.returncode, result.stderr) == (0, "")
+    assert options["secret"] not in result.stdout
     document = json.loads(result.stdout)
-    killed, back = document["killed_writer"], document["looked_back"]
+    assert document["demoted"]["cold_url"] == place.url
+    assert document["seconds"] < 60
+    check_searches([search["stats"] for search in document["searches"]])
+    check_promises(document["killed_writer"], document["looked_back"])
+
+
+def check_searches(stats: list[dict[str, Any]]) -> None:
+    """The first reads from the store, the same again from the cache."""
+    assert [each["tiers"] for each in stats] == [["hot", "cold"]] * 5
+    assert stats[0]["gets"] > 0
+    assert (stats[1]["gets"], stats[1]["cache_hits"] > 0) == (0, True)
+
+
+def check_promises(killed: dict[str, Any], back: dict[str, Any]) -> None:
     assert killed["acknowledged"] >= kill.KILL_BETWEEN[0]
     assert killed["rows_found"] == killed["rows_acknowledged"] == killed["acknowledged"] * writer.BATCH_ROWS
     assert killed["seqs_found"] == killed["acknowledged"]
     assert killed["unacknowledged"] in {"absent", "whole", None}
     assert (back["live_rows"], back["snapshot_rows"], back["clone_rows"]) == (10_000, 20_000, 20_000)
     assert back["same_answers"] is True
-    assert [search["stats"]["tiers"] for search in document["searches"]] == [["hot", "cold"]] * 5
-    first, again, *_ = (search["stats"] for search in document["searches"])
-    assert first["gets"] > 0
-    assert (again["gets"], again["cache_hits"] > 0) == (0, True)
-    assert document["seconds"] < 60
-    assert list((folder / "bucket").rglob("*.parquet"))
-
-
-@pytest.mark.s3
-def test_with_a_bucket_for_a_cold_store(tmp_path: Path, seaweedfs: S3Endpoint) -> None:
-    """Credentials come from the environment; the killed process finds them there too."""
-    options = {name: str(value) for name, value in seaweedfs.storage_options.items()}
-    place = seaweedfs.place()
-    result = demo(
-        tmp_path,
-        "--json",
-        "--cold",
-        place.url,
-        AWS_ACCESS_KEY_ID=options["key"],
-        AWS_SECRET_ACCESS_KEY=options["secret"],
-        AWS_ENDPOINT_URL=options["endpoint_url"],
-        AWS_DEFAULT_REGION="us-east-1",
-    )
-    assert (result.returncode, result.stderr) == (0, "")
-    document = json.loads(result.stdout)
-    assert document["demoted"]["cold_url"] == place.url
-    assert document["searches"][0]["stats"]["gets"] > 0
-    assert document["looked_back"]["clone_rows"] == 20_000
-    assert options["secret"] not in result.stdout
 
 
 def test_it_replaces_only_what_a_demo_made(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,18 +58,14 @@ def run(phase: Phase, prepared: Prepared, folder: Path, stop: Stop) -> None:
     bench = Bench(folder, phase.options, prepared)
     disk = bench.directory.crash_disk
     disk.crash_at, disk.when = stop.step, stop.when
-    try:
+    with suppress(CrashPoint):
         _work(bench, phase)
-    except CrashPoint:
-        pass
     assert disk.crashed, f"{phase.name} took fewer than {stop.step} steps this time"
     bench.crash(power=stop.power, seed=stop.seed)
     if stop.again is not None:
         bench.directory.crash_disk.crash_at = stop.again
-        try:
+        with suppress(CrashPoint):
             bench.start()
-        except CrashPoint:
-            pass
         bench.crash(power=stop.power, seed=stop.seed)
     bench.start()
     bench.recovered()
@@ -76,11 +73,11 @@ def run(phase: Phase, prepared: Prepared, folder: Path, stop: Stop) -> None:
     bench.end()
 
 
-def stops(steps: int, stride: int, first: int, whens: tuple[When, ...]) -> list[Stop]:
-    """Every ``stride``-th step, in all the ways that the machine may stop, taking turns."""
+def stops(steps: int, stride: int, whens: tuple[When, ...]) -> list[Stop]:
+    """Every ``stride``-th step, in all the ways that a machine may stop, taking turns; and the last one."""
     chance = random.Random(steps)
-    found = []
-    for step in range(first, steps + 1, stride):
+    found: list[Stop] = []
+    for step in (*range(1 + steps % stride, steps, stride), steps):
         for when in whens:
             turn = len(found) % 4
             again = chance.randint(1, 12) if chance.random() < 0.25 else None
@@ -120,10 +117,8 @@ def _finish_clones(bench: Bench) -> None:
     if "first" not in bench.model.snapshots:
         return
     expected = bench.states[bench.model.snapshots["first"]]
-    try:
+    with suppress(AlreadyExistsError):
         bench.clone("copy", at="first")
-    except AlreadyExistsError:
-        pass
     bench.verify_clone("copy", expected)
 
 

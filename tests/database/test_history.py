@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import tiervdb
-from tests.database.conftest import OPTIONS, Words
+from tests.database.conftest import COLUMNS, DIM, OPTIONS, Words
 from tiervdb.clock import ManualClock
 from tiervdb.database.open import open_in
 from tiervdb.engine.open import Setting
@@ -197,8 +197,8 @@ def test_pins_show_who_keeps_what(db: tiervdb.Database, words: tiervdb.Collectio
 def test_a_clone_is_a_database_of_its_own(path: Path, tmp_path: Path, data: Words, shared: bool) -> None:
     cold = {"cold": tmp_path / "store"} if shared else {}
     with tiervdb.open(path, options=OPTIONS, **cold) as db:
-        words = db.create_collection("words", dim=8, columns={"rank": "int64"})
-        words.upsert(ids=data.ids, vectors=data.vectors, columns={"rank": data.columns["rank"]})
+        words = db.create_collection("words", dim=DIM, columns=COLUMNS)
+        data.upsert_into(words)
         db.demote("words", 0.5)
         db.snapshot("half")
         words.delete(where="rank < 100")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,9 +67,9 @@ def batches() -> Iterator[pa.RecordBatch]:
         lambda: TABLE,
         lambda: TABLE.to_reader(max_chunksize=7),
         lambda: pa.RecordBatchReader.from_batches(TABLE.schema, batches()),
-        lambda: TABLE.to_pandas(),
+        TABLE.to_pandas,
         lambda: pl.from_arrow(TABLE),
-        lambda: TABLE.to_pylist(),
+        TABLE.to_pylist,
     ],
     ids=["table", "reader", "generator", "pandas", "polars", "dicts"],
 )
@@ -148,6 +150,30 @@ def test_a_load_goes_on_where_it_stopped(path: Path, parquet: Path) -> None:
         assert len(words) == 1000
 
 
+LOADER = """
+import sys, tiervdb
+from tiervdb.database import ingest
+ingest.COMMIT_ROWS = 20
+with tiervdb.open(sys.argv[1]) as db:
+    words = db.create_collection("words", dim=4, columns={"rank": "int64"})
+    words.ingest(sys.argv[2], id="word", vector="embedding", resume="load", progress=lambda n, _: print(n, flush=True))
+"""
+
+
+def test_a_load_goes_on_after_kill_9(path: Path, parquet: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", LOADER, path, parquet], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        acknowledged = [int(child.stdout.readline()) for _ in range(5)]
+        child.kill()
+    with tiervdb.open(path, options=OPTIONS) as db:
+        before = len(db["words"])
+        assert before >= acknowledged[-1] == 100
+        assert before % 20 == 0
+        result = db["words"].ingest(parquet, **NAMES, resume="load")
+        assert (result.skipped, result.rows) == (before, 1000 - before)
+        assert_loaded(db["words"])
+
+
 def test_a_load_into_a_new_collection_of_that_name_starts_anew(db: tiervdb.Database, target: Any) -> None:
     target.ingest(TABLE, **NAMES, resume="load")
     db.drop_collection("words")
@@ -166,7 +192,7 @@ def test_a_flaw_stops_the_load_and_says_how_far_it_came(target: tiervdb.Collecti
     vectors[400] = np.nan
     data = pd.DataFrame({"id": TABLE["word"], "vector": list(vectors), "rank": TABLE["rank"]})
     with pytest.raises(
-        InvalidInputError, match=r"after row 300: vectors: row 100 .*300 rows before were written.*resume='l'"
+        InvalidInputError, match=r"after row 300: vectors: row 100 has a missing.*300 rows before were.*resume='l'"
     ):
         target.ingest(data, resume="l")
     assert len(target) == 300

@@ -55,6 +55,9 @@ TABLE = pa.table(
 )
 
 
+_ENGINE = FilterEngine(1 << 20)
+
+
 @dataclass
 class TableSource:
     """A filter source that counts how often it is read."""
@@ -74,6 +77,5 @@ class TableSource:
 
 def matches(where: str, *params: Any, schema: CollectionSchema = WORDS, table: pa.Table = TABLE) -> list[int]:
     """The matching rows."""
-    engine = FilterEngine(1 << 20)
-    (mask,) = engine.masks(compile_filter(where, params, schema), [TableSource(table)])
+    (mask,) = _ENGINE.masks(compile_filter(where, params, schema), [TableSource(table)])
     return mask.nonzero()[0].tolist()  # type: ignore[no-any-return]

@@ -87,7 +87,7 @@ EARLY = datetime(2020, 6, 1, tzinfo=UTC)
         ("rank / 2 = 0.5", [], [0]),
         ("rank % 2 = 1", [], [0, 2]),
         ("-rank < -2", [], [2]),
-        ("rank + 9223372036854775807 > 0", [], "fails"),
+        ("abs(rank * 9223372036854775807) > 5", [], "fails"),
         ("rank // 0 = 1", [], "fails"),
         ("try(rank // 0) is null", [], [0, 1, 2, 3]),
         ("rank / 0 > 1", [], [0, 1, 2]),
@@ -227,10 +227,10 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(TREES)
 def test_the_answer_is_that_of_plain_duckdb(where: str) -> None:
-    with duckdb.connect() as connection:
+    with duckdb.connect(config={"threads": 1}) as connection:
         connection.register("words", TABLE.append_column("row", pa.array(range(len(TABLE)))))
         expected = connection.execute(f"SELECT row FROM words WHERE {where} ORDER BY row").fetchall()
     assert matches(where) == [row for (row,) in expected]

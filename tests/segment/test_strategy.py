@@ -4,7 +4,7 @@ import dataclasses
 
 from tiervdb.segment.calibration import FilteredRung, GraphCalibration, GraphRung, SketchCalibration, SketchRung
 from tiervdb.segment.request import SearchRequest
-from tiervdb.segment.strategy import ByGraph, BySketch, Exact, Measured, choose
+from tiervdb.segment.strategy import SCAN_BYTES, ByGraph, BySketch, Exact, Measured, choose
 
 SKETCH = SketchCalibration(
     256, (SketchRung(60, 30, 0.985, 250.0), SketchRung(580, 120, 0.999, 3000.0)), (FilteredRung(0.1, 150),)
@@ -52,8 +52,8 @@ def test_filters_that_leave_few_rows_are_answered_exactly() -> None:
 
 
 def test_filters_probe_as_many_lists_as_were_measured_for_them_or_all() -> None:
-    assert choose(HOT, 10, 40_000, FILTER) == BySketch(150, 60)
-    assert choose(HOT, 10, 20_000, FILTER) == BySketch(None, 60)
+    assert choose(HOT, 10, 40_000, FILTER) == BySketch(150, 60, SCAN_BYTES)
+    assert choose(HOT, 10, 20_000, FILTER) == BySketch(None, 60, SCAN_BYTES)
 
 
 def test_filters_do_not_walk_the_graph() -> None:
@@ -62,7 +62,7 @@ def test_filters_do_not_walk_the_graph() -> None:
 
 def test_many_dead_rows_count_as_a_filter() -> None:
     assert choose(HOT, 10, 280_000, ASK) == BySketch(60, 30)
-    assert choose(HOT, 10, 200_000, ASK) == BySketch(150, 60)
+    assert choose(HOT, 10, 200_000, ASK) == BySketch(150, 60, SCAN_BYTES)
 
 
 def test_a_sketch_that_falls_short_leaves_hot_rows_to_an_exact_scan_and_cold_ones_to_its_best() -> None:

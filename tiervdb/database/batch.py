@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+import numpy.typing as npt
 import pyarrow as pa
 
 from tiervdb.database.filters import Params
+from tiervdb.database.inputs.ids import IdValues
 from tiervdb.database.inputs.rows import ColumnValues
 from tiervdb.database.session import Session, named
 from tiervdb.database.writes import Build, choose, deletion, update, upsertion, whole_rows
@@ -89,8 +91,8 @@ class BatchCollection:
         rows: Any = None,
         /,
         *,
-        ids: Any = None,
-        vectors: Any = None,
+        ids: IdValues | None = None,
+        vectors: npt.ArrayLike | None = None,
         columns: ColumnValues = None,
         id: str | None = None,
         vector: str | None = None,
@@ -100,13 +102,13 @@ class BatchCollection:
         self._batch.add(self._schema, upsertion(batch, self._schema), reads=False)
 
     def update(
-        self, *, columns: ColumnValues, ids: Any = None, where: str | None = None, params: Params = None
+        self, *, columns: ColumnValues, ids: IdValues | None = None, where: str | None = None, params: Params = None
     ) -> None:
         """As ``Collection.update``, of the rows as they were before the batch."""
         chosen = choose(ids, where, params, self._schema, "update", unique=True)
         self._batch.add(self._schema, update(chosen, columns, self._schema), reads=True)
 
-    def delete(self, *, ids: Any = None, where: str | None = None, params: Params = None) -> None:
+    def delete(self, *, ids: IdValues | None = None, where: str | None = None, params: Params = None) -> None:
         """As ``Collection.delete``; ``where`` finds the rows that were there before the batch."""
         chosen = choose(ids, where, params, self._schema, "delete", unique=False)
         self._batch.add(self._schema, deletion(chosen), reads=ids is None)

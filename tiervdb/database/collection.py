@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, cast
 
+import numpy.typing as npt
 import pyarrow as pa
 
 from tiervdb.database.filters import Params, to_filter
 from tiervdb.database.hits import Hits
 from tiervdb.database.ingest import Progress, ingest
-from tiervdb.database.inputs.ids import to_ids
+from tiervdb.database.inputs.ids import IdValues, to_ids
 from tiervdb.database.inputs.rows import ColumnValues, known_column
 from tiervdb.database.inputs.schemas import ColumnType, new_column
 from tiervdb.database.reads import row_reader
 from tiervdb.database.search import OnUnavailable, SearchOptions, search
 from tiervdb.database.selection import ALL, ColumnNames, select
-from tiervdb.database.session import Session
+from tiervdb.database.session import Session, numbered
 from tiervdb.database.values import IngestResult
 from tiervdb.database.writes import choose, deletion, update, whole_rows
 from tiervdb.format.operations import AddColumn, DropColumn, UpsertRows
-from tiervdb.types import CollectionSchema, Commit
+from tiervdb.types import CollectionSchema, Commit, Tier
 
 
 class Collection:
@@ -45,14 +46,14 @@ class Collection:
     @property
     def schema(self) -> CollectionSchema:
         """Dimension, metric, id type and columns."""
-        return self._session.schema(self._session.view(), self._name, self._number)
+        return numbered(self._session.view(), self._name, self._number)
 
     def __len__(self) -> int:
         return self.count()
 
     def __contains__(self, id: object) -> bool:
         """Whether there is a row of this id."""
-        return len(self.get([id], columns=[])) == 1
+        return len(self.get(cast(IdValues, [id]), columns=[])) == 1
 
     def __repr__(self) -> str:
         if self._session.closed:
@@ -85,8 +86,8 @@ class Collection:
         rows: Any = None,
         /,
         *,
-        ids: Any = None,
-        vectors: Any = None,
+        ids: IdValues | None = None,
+        vectors: npt.ArrayLike | None = None,
         columns: ColumnValues = None,
         id: str | None = None,
         vector: str | None = None,
@@ -111,7 +112,7 @@ class Collection:
         self,
         *,
         columns: ColumnValues,
-        ids: Any = None,
+        ids: IdValues | None = None,
         where: str | None = None,
         params: Params = None,
         note: str | None = None,
@@ -128,7 +129,7 @@ class Collection:
         return shard.commit_where(update(chosen, columns, schema), schema, note)
 
     def delete(
-        self, *, ids: Any = None, where: str | None = None, params: Params = None, note: str | None = None
+        self, *, ids: IdValues | None = None, where: str | None = None, params: Params = None, note: str | None = None
     ) -> Commit:
         """Deletes the rows of ``ids``, or those that match ``where``; ``Commit.deleted`` counts them.
 
@@ -148,7 +149,7 @@ class Collection:
         id: Any = None,
         vector: str | None = None,
         columns: Sequence[str] | None = None,
-        tier: str = "hot",
+        tier: Tier = "hot",
         resume: str | None = None,
         progress: Progress | None = None,
     ) -> IngestResult:
@@ -170,17 +171,17 @@ class Collection:
     def count(self, where: str | None = None, params: Params = None) -> int:
         """How many rows there are, or match. Raises FilterError."""
         view = self._session.view()
-        schema = self._session.schema(view, self._name, self._number)
+        schema = numbered(view, self._name, self._number)
         return view.count(schema, to_filter(where, params, schema))
 
-    def get(self, ids: Any, columns: ColumnNames = None, vectors: bool = False) -> pa.Table:
+    def get(self, ids: IdValues, columns: ColumnNames = None, vectors: bool = False) -> pa.Table:
         """The rows of these ids as an Arrow table, in the order asked; ids that do not exist are left out.
 
         Columns: id, those of ``columns`` (None or "*": all), and with ``vectors`` the vector, a list of float32.
         Raises InvalidInputError for ids of a wrong type, SchemaError for an unknown column.
         """
         view = self._session.view()
-        schema = self._session.schema(view, self._name, self._number)
+        schema = numbered(view, self._name, self._number)
         selection = select(ALL if columns is None else columns, schema, "get: columns", vectors)
         wanted = to_ids(ids, schema.id_type, "get: ids", unique=False)
         return view.get(schema, wanted, selection.columns, selection.vectors)
@@ -198,13 +199,13 @@ class Collection:
         Raises FilterError and SchemaError at once; while it is read, StorageError or CorruptionError.
         """
         view = self._session.view()
-        schema = self._session.schema(view, self._name, self._number)
+        schema = numbered(view, self._name, self._number)
         selection = select(ALL if columns is None else columns, schema, "scan: columns", vectors)
         return row_reader(view, schema, to_filter(where, params, schema), selection)
 
     def search(
         self,
-        x: Any,
+        x: npt.ArrayLike,
         k: SupportsIndex = 10,
         *,
         where: str | None = None,
@@ -230,5 +231,5 @@ class Collection:
         """
         options = SearchOptions(ef, nprobe, rerank, exact, explain, on_unavailable)
         view = self._session.view()
-        schema = self._session.schema(view, self._name, self._number)
+        schema = numbered(view, self._name, self._number)
         return search(view, schema, x, k, where, params, columns, options, self._session.clock)

@@ -23,7 +23,7 @@ from tiervdb.engine.tiering import TierResult
 from tiervdb.errors import NoRepositoryError
 from tiervdb.format.operations import DropCollection
 from tiervdb.target import Target
-from tiervdb.types import Commit
+from tiervdb.types import Commit, IdType, Metric
 
 
 class Database:
@@ -58,8 +58,8 @@ class Database:
         name: str,
         *,
         dim: int | None = None,
-        metric: str = "cosine",
-        id_type: str | None = None,
+        metric: Metric | str = "cosine",
+        id_type: IdType | str | None = None,
         columns: Mapping[str, ColumnType] | None = None,
         stored: Names[str] = (),
         exist_ok: bool = False,

@@ -71,7 +71,9 @@ def session_at(session: Session, target: Target) -> Session:
     """A session that reads the state at a target, which stays pinned until it is closed."""
     session.check()
     env = _reader_env(session)
-    if target.kind == "latest":
+    if target.kind == "latest" and session.reader() is not None:
+        reader = Reader.at(env, Stretch(session.manifest(), session.view().seq), session.view().seq)
+    elif target.kind == "latest":
         reader = Reader(env, lambda: Stretch(env.manifests.current(), newest_seq(env)), moves=False)
     else:
         held = time_travel.stretches(env.local, env.shard, env.manifests, session.view().seq)

@@ -86,7 +86,7 @@ def to_request(options: SearchOptions, filtered: bool) -> SearchRequest:
 
 def whole(name: str, value: SupportsIndex, least: int) -> int:
     """A whole number in range."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, SupportsIndex):
+    if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
         raise InvalidInputError(f"search: {name}={value!r} is not a whole number")
     number = value.__index__()
     if not least <= number <= MAX_NUMBER:

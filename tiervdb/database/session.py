@@ -29,76 +29,84 @@ class Session:
         self.identity = identity
         self.clock = clock
         self.read_only = read_only
-        self._source = source
+        self._source: Shard | Reader | None = source
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        return self._source is None
+
+    def check(self) -> None:
+        """Raises ClosedError after close and ForkedError in a child process."""
+        self._use()
 
     @property
     def env(self) -> Surroundings | ReaderSurroundings:
         """The directory, its manifests and how its segments are opened."""
-        return self._source.core.env if isinstance(self._source, Shard) else self._source.env
+        source = self._use()
+        return source.core.env if isinstance(source, Shard) else source.env
 
-    @property
-    def closed(self) -> bool:
-        return self._closed
+    def view(self) -> View:
+        """The state to read."""
+        return self._use().view()
 
-    def check(self) -> None:
-        """Raises ClosedError after close and ForkedError in a child process."""
-        if self._closed:
+    def shard(self, doing: str) -> Shard:
+        """The shard to write to; ReadOnlyError if this database is only read."""
+        source = self._use()
+        if self.read_only is not None or not isinstance(source, Shard):
+            raise ReadOnlyError(f"cannot {doing}: {self.path} is {self.read_only}")
+        return source
+
+    def reader(self) -> Reader | None:
+        """The reader beside a writer; None where the database is written here."""
+        source = self._use()
+        return source if isinstance(source, Reader) else None
+
+    def manifest(self) -> Manifest:
+        """What the state begins with: its segments in both tiers."""
+        return self._use().manifest()
+
+    def log(self) -> pa.Table:
+        """What was committed up to the state's seq, as far as it is still known here."""
+        view, env = self.view(), self.env
+        names = {c.id: c.name for c in view.catalog.collections.values()}
+        found = commit_log.read(env.local, env.shard, view.seq, names)
+        logged = {op.collection: op.name for c in found for op in c.commit.operations if op.collection and op.name}
+        if logged.keys() - names.keys():  # collections that were dropped are named by the commits that made them
+            found = commit_log.read(env.local, env.shard, view.seq, {**logged, **names})
+        return commit_log.table(found)
+
+    def close(self) -> None:
+        """Ends it, once; a second call and a call in a forked child do nothing, for the parent still uses the files."""
+        with self._lock:
+            source = self._source
+            if source is None or os.getpid() != self._pid:
+                return
+            self._source = None  # a reader's pin goes with its view
+        if isinstance(source, Shard):
+            source.close()
+
+    def _use(self) -> Shard | Reader:
+        source = self._source
+        if source is None:
             raise ClosedError(f"the database {self.path} was closed; open it again")
         if os.getpid() != self._pid:
             raise ForkedError(
                 f"the database {self.path} was opened in process {self._pid} and cannot be used in its child "
                 f"{os.getpid()}; open it after the fork, with read_only=True if the parent writes"
             )
+        return source
 
-    def view(self) -> View:
-        """The state to read."""
-        self.check()
-        return self._source.view()
 
-    def schema(self, view: View, name: str, number: int) -> CollectionSchema:
-        """The collection's schema in a view. CollectionNotFoundError if it was dropped, also if its name is taken."""
-        schema = named(view, name)
-        if schema.id != number:
-            raise CollectionNotFoundError(
-                f"the collection {name!r} was dropped, and there is a new one of that name; get it with db[{name!r}]"
-            )
-        return schema
-
-    def shard(self, doing: str) -> Shard:
-        """The shard to write to; ReadOnlyError if this database is only read."""
-        self.check()
-        if self.read_only is not None or not isinstance(self._source, Shard):
-            raise ReadOnlyError(f"cannot {doing}: {self.path} is {self.read_only}")
-        return self._source
-
-    def reader(self) -> Reader | None:
-        """The reader beside a writer; None where the database is written here."""
-        self.check()
-        return self._source if isinstance(self._source, Reader) else None
-
-    def manifest(self) -> Manifest:
-        """What the state begins with: its segments in both tiers."""
-        self.check()
-        return self._source.manifest()
-
-    def log(self) -> pa.Table:
-        """What was committed up to the state's seq, as far as it is still known here."""
-        view = self.view()
-        names = {c.id: c.name for c in view.catalog.collections.values()}
-        return commit_log.table(commit_log.read(self.env.local, self.env.shard, view.seq, names))
-
-    def close(self) -> None:
-        """Ends it, once; a second call and a call in a forked child do nothing, for the parent still uses the files."""
-        with self._lock:
-            if self._closed or os.getpid() != self._pid:
-                return
-            self._closed = True
-        if isinstance(self._source, Shard):
-            self._source.close()
-        del self._source  # a reader's pin goes with its view
+def numbered(view: View, name: str, number: int) -> CollectionSchema:
+    """The collection of that name and number. CollectionNotFoundError if it was dropped, also if its name is taken."""
+    schema = named(view, name)
+    if schema.id != number:
+        raise CollectionNotFoundError(
+            f"the collection {name!r} was dropped, and there is a new one of that name; get it with db[{name!r}]"
+        )
+    return schema
 
 
 def named(view: View, name: object) -> CollectionSchema:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from tiervdb.database.filters import Params, to_filter
 from tiervdb.database.inputs.ids import to_ids
 from tiervdb.database.inputs.rows import ColumnValues, rows_from_arrays, rows_from_data, to_columns
+from tiervdb.database.session import numbered
 from tiervdb.engine.view import Place, View
 from tiervdb.errors import InvalidInputError
 from tiervdb.format.operations import DeleteRows, Operation, UpsertRows
@@ -25,14 +26,18 @@ Build = Callable[[View, pa.Array | None], list[Operation]]
 class Chosen:
     """Which rows a call is about: those of these ids, or those that match."""
 
-    collection: str
+    collection: CollectionSchema  # as it was when the call was made
     ids: pa.Array | None
     where: str | None
     params: Params
 
+    def schema(self, view: View) -> CollectionSchema:
+        """The collection in a view; CollectionNotFoundError if it was dropped since the call."""
+        return numbered(view, self.collection.name, self.collection.id)
+
     def among(self, view: View, only: pa.Array | None) -> pa.Array:
         """The ids that are meant in a view, of those in ``only`` if given. Some of given ids may not exist."""
-        schema = view.schema(self.collection)
+        schema = self.schema(view)
         if self.ids is not None:
             if only is None:
                 return self.ids
@@ -49,13 +54,13 @@ def choose(ids: Any, where: str | None, params: Params, schema: CollectionSchema
         raise InvalidInputError(f"{what}: give either ids= or where=, not both and not none")
     if ids is None:
         to_filter(where, params, schema)
-        return Chosen(schema.name, None, where, params)
+        return Chosen(schema, None, where, params)
     if params is not None:
         raise InvalidInputError(f"{what}: params= goes with where=, not with ids=")
     array = to_ids(ids, schema.id_type, f"{what}: ids", unique=unique)
     if not len(array):
         raise InvalidInputError(f"{what}: no ids were given; skip the call when there is nothing to {what}")
-    return Chosen(schema.name, array if unique else pc.unique(array), None, None)
+    return Chosen(schema, array if unique else pc.unique(array), None, None)
 
 
 def whole_rows(
@@ -99,8 +104,7 @@ def deletion(chosen: Chosen) -> Build:
     """Deletes the chosen rows."""
 
     def build(view: View, only: pa.Array | None) -> list[Operation]:
-        schema = view.schema(chosen.collection)
-        return [DeleteRows(schema.id, chosen.among(view, only))]
+        return [DeleteRows(chosen.collection.id, chosen.among(view, only))]
 
     return build
 
@@ -115,7 +119,7 @@ def update(chosen: Chosen, columns: ColumnValues, schema: CollectionSchema) -> B
         to_columns(columns, schema, len(chosen.ids), "update")  # what is wrong is said before anything is read
 
     def build(view: View, only: pa.Array | None) -> list[Operation]:
-        now = view.schema(chosen.collection)
+        now = chosen.schema(view)
         ids = chosen.among(view, only)
         place = view.locate(now, ids)
         there = np.flatnonzero(place.sources >= 0)

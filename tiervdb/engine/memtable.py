@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -41,8 +42,7 @@ class MemRows:
 
     def live_rows(self, ids: list[Any]) -> Rows:
         """The row of each id that is alive after the last append, or MISSING."""
-        latest = self._latest
-        rows = np.fromiter((latest.get(i, MISSING) for i in ids), np.int64, len(ids))
+        rows = self._latest_rows(ids)
         found = rows >= 0
         if found.any():
             dead = self._deaths.view()[rows[found]] != ALIVE
@@ -52,14 +52,17 @@ class MemRows:
     def append(self, batch: RowBatch, ids: list[Any], seq: int) -> None:
         """Appends rows whose earlier versions were killed before."""
         start, count = len(self), len(ids)
-        latest = self._latest
-        self._previous.extend(np.fromiter((latest.get(i, MISSING) for i in ids), np.int64, count), count)
+        self._previous.extend(self._latest_rows(ids), count)
         self._vectors.extend(batch.vectors, count)
         self._deaths.extend(ALIVE, count)
         self.ids.extend(ids)
         self._chunks = _append_chunk(self._chunks, batch)
-        latest.update(zip(ids, range(start, start + count), strict=True))
+        self._latest.update(zip(ids, range(start, start + count), strict=True))
         self._seqs.extend(seq, count)
+
+    def _latest_rows(self, ids: list[Any]) -> Rows:
+        """The row of each id's newest version, alive or not, or MISSING."""
+        return np.fromiter(map(self._latest.get, ids, repeat(MISSING)), np.int64, len(ids))
 
     def kill(self, rows: Rows, seq: int) -> None:
         self._deaths.view()[rows] = seq

@@ -20,6 +20,7 @@ from tiervdb.engine.manifest_store import ManifestStore
 from tiervdb.engine.opener import SegmentOpener
 from tiervdb.engine.reader import Reader, ReaderSurroundings
 from tiervdb.engine.shard import Shard
+from tiervdb.engine.unions import Unions
 from tiervdb.engine.view import Tools
 from tiervdb.errors import DatabaseLockedError, NotADatabaseError, ObjectNotFoundError, SettingsMismatchError
 from tiervdb.format import paths
@@ -96,7 +97,7 @@ def reader_surroundings(
 def make_tools(options: Options) -> Tools:
     """The filter engine and the search threads of one open database."""
     pool = ThreadPoolExecutor(max_workers=options.search_threads, thread_name_prefix="tiervdb-search")
-    return Tools(FilterEngine(options.filter_bytes), pool)
+    return Tools(FilterEngine(options.filter_bytes), pool, Unions())
 
 
 def _open_locked(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tiervdb.engine.source import SegmentSource, Source
+from tiervdb.engine.unions import Unions
 from tiervdb.errors import StoreUnavailableError
 from tiervdb.segment import merge
 from tiervdb.segment.segment import Candidates, SearchRequest, SearchTally
@@ -37,6 +38,7 @@ _Task = tuple[int, Source, Mask | None]
 @dataclass
 class _Answers:
     candidates: list[tuple[int, Candidates]] = field(default_factory=list)
+    joined: list[tuple[Rows, Rows, Distances]] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
 
@@ -48,6 +50,7 @@ def search(
     request: SearchRequest,
     skip_unavailable: bool,
     pool: ThreadPoolExecutor,
+    unions: Unions,
 ) -> SearchOutcome:
     """Searches the rows that ``masks`` leave (None: all). Raises StoreUnavailableError unless that is to be skipped."""
     tally = SearchTally()
@@ -63,6 +66,10 @@ def search(
                 raise
             answers.skipped.append(f"{source.rows} rows of segment {source.key}: {error}")
 
+    together = unions.search(todo, queries, k, request, tally)
+    if together is not None:
+        answers.joined.append(together.found)
+        todo = [task for task in todo if task[0] not in together.numbers]
     _side_by_side(todo, one, pool, len(queries))
     return _merge(answers, len(queries), k, tally)
 
@@ -92,12 +99,12 @@ def _is_large(source: Source, queries: int) -> bool:
 
 def _merge(answers: _Answers, queries: int, k: int, tally: SearchTally) -> SearchOutcome:
     found = sorted(answers.candidates, key=lambda item: item[0])
-    if not found:
+    if not found and not answers.joined:
         empty = np.full((queries, 0), -1, np.int64)
         return SearchOutcome(empty, empty, empty.astype(np.float32), tally, tuple(answers.skipped))
-    if len(found) == 1:  # nearly always, and in order already
+    if len(found) == 1 and not answers.joined:  # nearly always, and in order already
         number, only = found[0]
         sources = np.where(only.rows < 0, -1, number)
         return SearchOutcome(sources, only.rows, only.distances, tally, tuple(answers.skipped))
-    merged = merge.merge([(number, c.rows, c.distances) for number, c in found], k)
+    merged = merge.merge([*answers.joined, *((number, c.rows, c.distances) for number, c in found)], k)
     return SearchOutcome(merged.sources, merged.rows, merged.distances, tally, tuple(answers.skipped))

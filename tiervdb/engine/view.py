@@ -14,6 +14,7 @@ from tiervdb.engine.catalog import CatalogState
 from tiervdb.engine.memtable import MemView
 from tiervdb.engine.search import SearchOutcome, search
 from tiervdb.engine.source import MemSource, SegmentSource, Source
+from tiervdb.engine.unions import Unions
 from tiervdb.format.columns import arrow_type, id_arrow_type
 from tiervdb.segment.filter import Filter, FilterEngine
 from tiervdb.segment.segment import SearchRequest
@@ -28,6 +29,7 @@ class Tools:
 
     filters: FilterEngine
     pool: ThreadPoolExecutor
+    unions: Unions
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,7 @@ class View:
             request or SearchRequest(filtered=where is not None),
             on_unavailable == "skip",
             self._tools.pool,
+            self._tools.unions,
         )
 
 

@@ -115,9 +115,9 @@ def _connect(memory_bytes: int) -> Any:
     return connection
 
 
-@functools.lru_cache(maxsize=1)
+@functools.cache
 def _compiler(_process: int) -> _Compiler:
-    """One a process: a child must not use its parent's."""
+    """One a process: a child must not use its parent's, nor free it, which would wait for threads that it lacks."""
     return _Compiler()
 
 
@@ -169,7 +169,10 @@ def _parse(connection: Any, expression: str) -> Node:
     tree: Node = json.loads(text)
     if tree["error"]:
         reason = tree["error_message"]
-        raise FilterError(f"the filter is not an SQL expression: {reason} (in: {_shortened(expression)})")
+        raise FilterError(
+            f"the filter is not an SQL expression: {reason} (in: {_shortened(expression)}); "
+            "a column whose name is an SQL word needs double quotes"
+        )
     return tree
 
 
@@ -219,6 +222,11 @@ class FilterEngine:
                 if sources[n].key is not None:
                     self._bitmaps.put((sources[n].key, where.key), mask)
         return [mask for mask in known if mask is not None]
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of the bitmaps and of the columns that are kept."""
+        return self._bitmaps.nbytes + (self._open[1].nbytes if self._open else 0)
 
     def close(self) -> None:
         """Frees memory. The engine can be used again afterwards."""

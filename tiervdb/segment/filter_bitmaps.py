@@ -21,6 +21,10 @@ class Bitmaps:
         self._bytes = 0
         self._lock = threading.Lock()
 
+    @property
+    def nbytes(self) -> int:
+        return self._bytes
+
     def get(self, key: Hashable) -> Mask | None:
         with self._lock:
             found = self._packed.get(key)

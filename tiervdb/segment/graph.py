@@ -24,6 +24,7 @@ hnswlib: Any = _hnswlib
 M = 16
 EF_CONSTRUCTION = 200
 MEASURED_ROWS = 256
+LEAST_MEASURED = 32  # fewer tell nothing new about a graph that was measured before
 _SEED = 31415
 _ENOUGH = 0.999
 
@@ -103,6 +104,8 @@ def measure(
 ) -> GraphCalibration:
     """Recall and time over a ladder of ef. ``new``: rows that the graph does not hold yet, taken as queries; its own
     would give too high a recall. ``known``: the rows it holds."""
+    if not len(new) or not len(known):
+        return GraphCalibration(0, (GraphRung(EFS[-1], 1.0, 0.0),))
     queries = fetch(new)
     truth = find_truth(metric, queries, new, known, fetch).distances
     rungs = []

@@ -33,7 +33,7 @@ CHUNK_FLOATS = 4_000_000
 _SEED = 90210
 _LARGE = 50_000  # rows from which more queries are measured: a sketch that lasts longer may cost more
 _QUERIES, _MORE_QUERIES = 128, 512
-_TIMED = 24
+_TIMED = 16
 _ENOUGH = 0.995
 _MOST_CANDIDATES = 500  # of one query in one piece of rows
 _SPARE = 6  # truth is looked for beyond k, to see ties and to leave the query's own row out
@@ -103,12 +103,23 @@ def calibrate(lists: Lists, fetch: FetchVectors, clock: Clock) -> SketchCalibrat
     """The calibration table of a sketch. ``fetch``: the full vectors of rows."""
     if lists.rows < 2:
         return SketchCalibration(0, (SketchRung(lists.codebook.nlist, RERANKS[0], 1.0, 0.0),))
+    climb = _ladder_for(lists, fetch, clock)
+    return SketchCalibration(len(climb.truth.own), tuple(climb.climb()), ())
+
+
+def reachable(lists: Lists, fetch: FetchVectors, rerank: int, clock: Clock) -> float:
+    """The recall with all lists and that many candidates: what the codes alone cost."""
+    if lists.rows < 2:
+        return 1.0
+    climb = _ladder_for(lists, fetch, clock)
+    return climb.recalls(lists.codebook.nlist)[climb.reranks.index(min(rerank, lists.rows - 1))]
+
+
+def _ladder_for(lists: Lists, fetch: FetchVectors, clock: Clock) -> _Ladder:
     count = min(_MORE_QUERIES if lists.rows >= _LARGE else _QUERIES, lists.rows)
     own = np.sort(np.random.default_rng(_SEED).choice(lists.rows, count, replace=False)).astype(np.int64)
     everything = np.arange(lists.rows, dtype=np.int64)
-    truth = find_truth(lists.codebook.metric, fetch(own), own, everything, fetch)
-    rungs = _Ladder(lists, truth, fetch, clock).climb()
-    return SketchCalibration(count, tuple(rungs), ())
+    return _Ladder(lists, find_truth(lists.codebook.metric, fetch(own), own, everything, fetch), fetch, clock)
 
 
 class _Ladder:
@@ -116,27 +127,27 @@ class _Ladder:
 
     def __init__(self, lists: Lists, truth: Truth, fetch: FetchVectors, clock: Clock) -> None:
         self._lists = lists
-        self._truth = truth
+        self.truth = truth
         self._fetch = fetch
         self._clock = clock
         self._ready = prepared(lists.codebook.metric, truth.queries)
-        self._reranks = sorted({min(r, lists.rows - 1) for r in RERANKS})
+        self.reranks = sorted({min(r, lists.rows - 1) for r in RERANKS})
 
     def climb(self) -> list[SketchRung]:
         """Up to where nearly everything is found, and in finer steps around the target."""
         recalls: dict[int, list[float]] = {}
         for nprobe in ladder(self._lists.codebook.nlist):
-            recalls[nprobe] = self._recalls(nprobe)
+            recalls[nprobe] = self.recalls(nprobe)
             if recalls[nprobe][-1] >= _ENOUGH:
                 break
         below = max((n for n, r in recalls.items() if r[-1] < TARGET_RECALL), default=None)
         above = min((n for n, r in recalls.items() if r[-1] >= TARGET_RECALL), default=None)
         for nprobe in steps_between(below, above):
-            recalls[nprobe] = self._recalls(nprobe)
+            recalls[nprobe] = self.recalls(nprobe)
         return self._timed(recalls)
 
     def _timed(self, recalls: dict[int, list[float]]) -> list[SketchRung]:
-        costs = [self._rerank_cost(rerank) for rerank in self._reranks]
+        costs = [self._rerank_cost(rerank) for rerank in self.reranks]
         numbers = sorted(recalls)
         scans = [self._scan_time(nprobe) for nprobe in numbers]
         for at in reversed(range(len(scans) - 1)):
@@ -144,28 +155,28 @@ class _Ladder:
         return [
             SketchRung(nprobe, rerank, round(recall, 4), round(scan + cost, 1))
             for nprobe, scan in zip(numbers, scans, strict=True)
-            for rerank, recall, cost in zip(self._reranks, recalls[nprobe], costs, strict=True)
+            for rerank, recall, cost in zip(self.reranks, recalls[nprobe], costs, strict=True)
         ]
 
-    def _recalls(self, nprobe: int) -> list[float]:
+    def recalls(self, nprobe: int) -> list[float]:
         """The recall for each number of candidates."""
-        truth = self._truth
+        truth = self.truth
         probed, coarse = self._lists.probes(self._ready, nprobe)
-        rows, _ = self._lists.scan(self._ready, probed, coarse, self._reranks[-1] + 1)
+        rows, _ = self._lists.scan(self._ready, probed, coarse, self.reranks[-1] + 1)
         rows = _without_own(rows, truth.own)
         found = np.cumsum((rows[:, :, None] == truth.rows[:, None, :]).any(axis=2), axis=1)
-        shares = found[:, [r - 1 for r in self._reranks]] / truth.rows.shape[1]
+        shares = found[:, [r - 1 for r in self.reranks]] / truth.rows.shape[1]
         for query in np.flatnonzero(truth.tied & (shares[:, -1] < 1.0)).tolist():
             shares[query] = self._tied_shares(query, rows[query])
         return [float(share) for share in shares.mean(axis=0)]
 
     def _tied_shares(self, query: int, rows: Rows) -> list[float]:
         """Where rows are equally near, any of them counts."""
-        truth = self._truth
+        truth = self.truth
         there = rows[rows >= 0]
         exact = np.full(len(rows), np.inf, np.float32)
         exact[: len(there)] = pair_distances(self._lists.codebook.metric, truth.queries[query], self._fetch(there))
-        nearest = [np.sort(exact[:rerank])[None] for rerank in self._reranks]
+        nearest = [np.sort(exact[:rerank])[None] for rerank in self.reranks]
         return [float(hits(found, truth.distances[query : query + 1])[0]) for found in nearest]
 
     def _scan_time(self, nprobe: int) -> float:
@@ -186,7 +197,7 @@ class _Ladder:
         for at in range(min(_TIMED, len(self._ready))):
             rows = rng.integers(0, self._lists.rows, rerank)
             start = self._clock.monotonic()
-            pair_distances(self._lists.codebook.metric, self._truth.queries[at], self._fetch(rows))
+            pair_distances(self._lists.codebook.metric, self.truth.queries[at], self._fetch(rows))
             times.append(self._clock.monotonic() - start)
         return float(np.median(times)) * 1e6
 

@@ -25,15 +25,15 @@ class Merged:
     distances: Distances
 
 
-def merge(found: Sequence[tuple[int, Rows, Distances]], k: int) -> Merged:
+def merge(found: Sequence[tuple[int | Rows, Rows, Distances]], k: int) -> Merged:
     """Merges the candidates of several sources.
 
-    ``found``: (number of the source, rows, distances), arrays ``(queries, any)`` in any order; row -1 is no candidate.
+    ``found``: (number of the source, or one for each row; rows; distances), arrays ``(queries, any)`` in any order; row -1 is no candidate.
     All have the same number of queries. NaN counts as farthest.
     """
     rows = np.concatenate([rows for _, rows, _ in found], axis=1)
     distances = np.concatenate([distances for _, _, distances in found], axis=1).astype(np.float32, copy=False)
-    sources = np.concatenate([np.full(r.shape, number, np.int64) for number, r, _ in found], axis=1)
+    sources = np.concatenate([np.broadcast_to(np.asarray(number, np.int64), r.shape) for number, r, _ in found], axis=1)
     order = np.lexsort((rows, sources, distances, rows == MISSING), axis=-1)[:, :k]
     best = np.take_along_axis(rows, order, axis=1)
     missing = best == MISSING

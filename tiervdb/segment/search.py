@@ -140,22 +140,31 @@ def _by_sketch(
     lists = segment.lists()
     ready = prepared(segment.metric, queries)
     bits, usable = (None, lists.filled) if live is None else segment.live_lists(live)
-    nprobe = int(usable.sum()) if plan.nprobe is None else min(plan.nprobe, int(usable.sum()))
+    nprobe = _lists_to_probe(lists, usable, plan)
     count = min(max(plan.rerank, k), alive)
     threads = _threads(request, len(queries))
     probed, coarse = lists.probes(ready, nprobe, None if live is None else usable)
     rows, approximate = lists.scan(ready, probed, coarse, count, bits, threads)
-    short = (rows >= 0).sum(axis=1) < k
-    if short.any():
+    if rows[:, k - 1].min() < 0:  # found rows come first
+        short = rows[:, k - 1] < 0
         every, coarse = lists.probes(ready[short], len(usable))
         rows[short], approximate[short] = lists.scan(ready[short], every, coarse, count, bits, threads)
     tally.scanned(
-        int(lists.sizes.mean() * nprobe) * len(queries),
+        lists.rows * nprobe // len(lists.sizes) * len(queries),
         f"{segment.title}: sketch, nprobe={nprobe} rerank={plan.rerank}",
     )
     if plan.rerank == 0:
         return _approximate(lists, queries, rows, approximate, k)
     return _compared(segment, queries, rows, k, live, tally)
+
+
+def _lists_to_probe(lists: Lists, usable: Mask, plan: BySketch) -> int:
+    every = int(np.count_nonzero(usable))
+    if plan.nprobe is None or plan.nprobe >= every:
+        return every
+    if plan.free_bytes and int(lists.sizes[usable].sum()) * lists.code_size <= plan.free_bytes:
+        return every
+    return plan.nprobe
 
 
 def _approximate(lists: Lists, queries: Vectors, rows: Rows, distances: Distances, k: int) -> Candidates:

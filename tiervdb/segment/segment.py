@@ -6,6 +6,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -165,13 +166,15 @@ class Segment:
 
     def lists(self) -> Lists:
         """The sketch in memory, loaded when first asked for."""
-        if self._lists is None:
+        lists = self._lists
+        if lists is None:
             with self._lock:
-                if self._lists is None:
+                lists = self._lists
+                if lists is None:
                     if self._sketch is None or self._codebook is None:
                         raise ValueError(f"{self.title} has no sketch")
-                    self._lists = Lists(self._codebook, self._sketch.codes(), self._sketch.offsets)
-        return self._lists
+                    lists = self._lists = Lists(self._codebook, self._sketch.codes(), self._sketch.offsets)
+        return lists
 
     def graph(self) -> Graph:
         """The graph in memory, loaded when first asked for; its file is checked before."""
@@ -180,10 +183,8 @@ class Segment:
                 if self._graph is None:
                     if self._graph_file is None:
                         raise ValueError(f"{self.title} has no graph")
-                    name = self._check_graph()
                     head = self._graph_file
-                    path = self._local.path(name)
-                    self._graph = Graph.load(path, self.metric, self.dim, head.size, head.labels)
+                    self._graph = Graph.load(self.graph_path(), self.metric, self.dim, head.size, head.labels)
         return self._graph
 
     def live_lists(self, live: Mask) -> LiveLists:
@@ -205,19 +206,32 @@ class Segment:
         numbers = np.repeat(np.arange(self._sketch.header.nlist), np.diff(self._sketch.offsets))
         return numbers, self._sketch.codes()
 
+    @property
+    def codebook(self) -> Codebook | None:
+        """What the sketch was coded under; None without a sketch."""
+        return self._codebook
+
+    def release_lists(self) -> None:
+        """Gives the memory of the loaded sketch back; it is loaded again when it is needed."""
+        self._lists = None
+
     def graph_file(self) -> GraphFile | None:
         """What is known of the graph without loading it."""
         return self._graph_file
 
-    def checked_graph_name(self) -> str:
-        """The name of the graph's file, after its checksum was compared with the manifest's."""
-        return self._check_graph()
+    def graph_path(self) -> Path:
+        """The graph's file, after its checksum was compared with the manifest's: hnswlib has none of its own."""
+        file = self.entry.files["graph"]
+        data = self._local.map(file.name)
+        if len(data) != file.size or hashlib.sha256(data).hexdigest() != file.sha256:
+            raise damaged(str(self._local.path(file.name)), "its checksum is not the manifest's")
+        return self._local.path(file.name)
 
     def verify(self) -> None:
         """Reads every local file whole. Raises CorruptionError naming the first that is damaged."""
         for role, file in self.entry.files.items():
             if role == "graph":
-                self._check_graph()
+                self.graph_path()
                 continue
             reader = self._reader(role)
             reader.verify()
@@ -235,13 +249,6 @@ class Segment:
                 f"opening {self.title}: the manifest lists no {role} file for it; restore it from a backup"
             )
         return BlockReader(self._local.map(file.name), str(self._local.path(file.name)))
-
-    def _check_graph(self) -> str:
-        file = self.entry.files["graph"]
-        data = self._local.map(file.name)
-        if len(data) != file.size or hashlib.sha256(data).hexdigest() != file.sha256:
-            raise damaged(str(self._local.path(file.name)), "its checksum is not the manifest's")
-        return file.name
 
     @cached_property
     def _ids(self) -> IdIndex:

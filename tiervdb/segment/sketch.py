@@ -179,31 +179,33 @@ def empty_index(codebook: Codebook) -> Any:
 class Lists:
     """The lists of a sketch in memory, ready to scan. Immutable and safe for threads.
 
-    ``codes``: uint8 ``(rows, code_size)`` in row order. ``offsets``: int64 ``(nlist + 1,)``: list n is the rows from
-    ``offsets[n]`` to ``offsets[n + 1]``.
+    ``codes``: uint8 ``(rows, code_size)``. ``offsets``: int64 ``(nlist + 1,)``: list n is the codes from ``offsets[n]``
+    to ``offsets[n + 1]``. ``rows``: the row of each code; None: their places.
     """
 
-    def __init__(self, codebook: Codebook, codes: Codes, offsets: npt.NDArray[np.int64]) -> None:
+    def __init__(
+        self, codebook: Codebook, codes: Codes, offsets: npt.NDArray[np.int64], rows: Rows | None = None
+    ) -> None:
         self.codebook = codebook
         self.rows = len(codes)
+        self.code_size = int(codes.shape[1])
         self.sizes = np.diff(offsets)
         self._starts = offsets[:-1]
         self._index = empty_index(codebook)
-        self._fill(codes, offsets)
+        self._fill(codes, offsets, np.arange(self.rows, dtype=np.int64) if rows is None else rows)
         self._index.ntotal = self.rows
         self._squares = np.einsum("ij,ij->i", codebook.centroids, codebook.centroids)
         self._all = np.arange(codebook.nlist, dtype=np.int64)
         self.filled: Mask = self.sizes > 0
         self._parameters: dict[int, Any] = {}
 
-    def _fill(self, codes: Codes, offsets: npt.NDArray[np.int64]) -> None:
+    def _fill(self, codes: Codes, offsets: npt.NDArray[np.int64], rows: Rows) -> None:
         blocks = self.codebook.codec == "pq4fs"
         invlists = faiss.downcast_InvertedLists(self._index.invlists)
-        ids = np.arange(self.rows, dtype=np.int64)
         for number in np.flatnonzero(self.sizes).tolist():
             start, end = int(offsets[number]), int(offsets[number + 1])
             part = _packed(codes[start:end]) if blocks else np.ascontiguousarray(codes[start:end])
-            invlists.add_entries(number, end - start, _PTR(ids[start:end]), _PTR(part))
+            invlists.add_entries(number, end - start, _PTR(rows[start:end]), _PTR(part))
 
     def probes(self, queries: Vectors, nprobe: int, usable: Mask | None = None) -> tuple[ListNumbers, Distances]:
         """The most promising lists of each prepared query, in no certain order, and what faiss wants to know of them.

@@ -10,7 +10,7 @@ import numpy as np
 from tiervdb.clock import Clock
 from tiervdb.segment.calibration import SketchCalibration
 from tiervdb.segment.codebook import Codebook, Codec
-from tiervdb.segment.measure import FetchVectors, calibrate, chunks
+from tiervdb.segment.measure import FetchVectors, calibrate, chunks, reachable
 from tiervdb.segment.measure_filtered import calibrate_filtered
 from tiervdb.segment.sketch import Coder, Codes, ListNumbers, Lists, sample_rows, train
 from tiervdb.segment.sketch_file import Offsets, SketchData, SketchHeader
@@ -18,7 +18,8 @@ from tiervdb.types import Metric, Rows, Vectors
 
 PQ_LEAST_DIMS = 16  # below, the few bits of PQ cannot tell rows of a list apart (dim 2: recall 0.5)
 PQ_MOST_DIMS = 1024  # from here on training PQ takes longer than it saves (41 s at dim 4,096)
-_TRIAL_ROWS = 20_000
+_TRIAL_ROWS = 10_000
+_TRIAL_RERANK = 60  # candidates; more would hide that the codes tell little
 _SHORT = 0.98
 
 
@@ -41,14 +42,18 @@ class CodedRows(Protocol):
 
 def build(codebook: Codebook, source: VectorRows, clock: Clock) -> tuple[Rows, SketchData]:
     """The order that sorts the rows by list (new row -> row of ``source``), and the sketch of the rows so ordered."""
-    coder = Coder(codebook)
-    lists, codes = _code_all(coder, source)
+    order, offsets, codes = _coded(codebook, source)
+    lists = Lists(codebook, codes, offsets)
+    return order, _data(codebook, offsets, codes, _calibrate(lists, lambda rows: source.vectors(order[rows]), clock))
+
+
+def _coded(codebook: Codebook, source: VectorRows) -> tuple[Rows, Offsets, Codes]:
+    """The order by list, and offsets and codes of the rows so ordered."""
+    lists, codes = _code_all(Coder(codebook), source)
     order = np.argsort(lists, kind="stable").astype(np.int64)
     offsets = np.zeros(codebook.nlist + 1, np.int64)
     np.cumsum(np.bincount(lists, minlength=codebook.nlist), out=offsets[1:])
-    codes = codes[order]
-    calibration = _calibrate(Lists(codebook, codes, offsets), lambda rows: source.vectors(order[rows]), clock)
-    return order, _data(codebook, offsets, codes, calibration)
+    return order, offsets, codes[order]
 
 
 def _calibrate(lists: Lists, fetch: FetchVectors, clock: Clock) -> SketchCalibration:
@@ -82,7 +87,7 @@ def _code_all(coder: Coder, source: VectorRows) -> tuple[ListNumbers, Codes]:
 
 
 def train_codebook(codebook_id: str, collection: int, metric: Metric, source: VectorRows, clock: Clock) -> Codebook:
-    """Trains on a sample of the rows, with the codec that the data needs.
+    """Trains on a sample of the rows, with the codec that the data needs. ``clock`` times nothing but measurements.
 
     PQ is several times faster to scan; where it falls short of the target recall on a trial and RaBitQ is better,
     RaBitQ is taken.
@@ -104,11 +109,10 @@ def train_codebook(codebook_id: str, collection: int, metric: Metric, source: Ve
 
 
 def _trial(codebook: Codebook, sample: Vectors, clock: Clock) -> float:
-    """The recall that a sketch of some of the sample reaches with up to 120 candidates."""
-    trial = _Trial(sample[:: max(1, len(sample) // _TRIAL_ROWS)])
-    _, data = build(codebook, trial, clock)
-    affordable = [r.recall for r in data.header.calibration.rungs if r.rerank <= 120]
-    return max(affordable, default=0.0)
+    """The recall of a sketch of some of the sample when all lists are scanned."""
+    rows = _Trial(sample[:: max(1, len(sample) // _TRIAL_ROWS)])
+    order, offsets, codes = _coded(codebook, rows)
+    return reachable(Lists(codebook, codes, offsets), lambda some: rows.vectors(order[some]), _TRIAL_RERANK, clock)
 
 
 class _Trial:

@@ -9,6 +9,7 @@ from tiervdb.segment.request import SearchRequest
 from tiervdb.types import Tier
 
 EXACT_FLOATS = 500_000  # of matching vectors: gathering and comparing them is faster than scanning codes
+SCAN_BYTES = 8_000_000  # of codes, scanned in about a millisecond: then no list that holds a match is left out
 MOSTLY_LIVE = 0.9  # from this share of live rows on, parameters measured on all rows hold
 FILTERED_RERANK = 2  # matches lie farther away, where codes tell less
 
@@ -22,10 +23,14 @@ class Exact:
 
 @dataclass(frozen=True, slots=True)
 class BySketch:
-    """Scan ``nprobe`` lists (None: every list with a live row), compare the best ``rerank``; 0: none."""
+    """Scan ``nprobe`` lists (None: every list with a live row), compare the best ``rerank``; 0: none.
+
+    If the codes of all lists with a live row are at most ``free_bytes``, all are scanned nevertheless.
+    """
 
     nprobe: int | None
     rerank: int
+    free_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,7 @@ def _by_sketch(known: Measured, sketch: SketchCalibration, k: int, live: int, re
     if not request.filtered and live >= MOSTLY_LIVE * known.rows:
         return BySketch(nprobe, max(rerank, k))
     among = sketch.filtered_nprobe(live / known.rows)
-    return BySketch(None if among is None else max(nprobe, among), max(rerank * FILTERED_RERANK, k))
+    return BySketch(None if among is None else max(nprobe, among), max(rerank * FILTERED_RERANK, k), SCAN_BYTES)
 
 
 def _as_asked(known: Measured, sketch: SketchCalibration, k: int, live: int, request: SearchRequest) -> BySketch:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -13,6 +15,8 @@ from tiervdb.database.inputs.casts import INT, STRING, kind_of
 from tiervdb.errors import InvalidInputError
 from tiervdb.format.columns import id_arrow_type
 from tiervdb.types import IdType
+
+IdValues: TypeAlias = npt.ArrayLike | Iterable[int] | Iterable[str]  # one id, a list, an array of any library
 
 
 def to_ids(values: object, id_type: IdType, what: str = "ids", unique: bool = True) -> pa.Array:

@@ -115,7 +115,8 @@ def from_lists(array: pa.Array, dim: int | None, what: str) -> npt.NDArray[Any]:
         raise InvalidInputError(f"{what}: row {wrong[0]} has {lengths[wrong[0]]} values where {width} are needed")
     flat = array.flatten()
     if flat.null_count:
-        raise InvalidInputError(f"{what}: a vector has a missing value in it; vectors must be complete")
+        row = int(np.flatnonzero(flat.is_null().to_numpy(zero_copy_only=False))[0]) // width
+        raise InvalidInputError(f"{what}: row {row} has a missing value; vectors must be complete")
     return _numbers(flat.to_numpy(zero_copy_only=False), what).reshape(len(array), width)
 
 

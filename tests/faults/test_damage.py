@@ -1,0 +1,129 @@
+"""Each kind of file, damaged: an error that names it, or the same answers as before. Never other data."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.every_kind import answers, build, checked
+from tiervdb.errors import CorruptionError, NewerFormatError, TiervdbError
+from tiervdb.storage import place
+
+Damage = Callable[[bytes], bytes]
+
+DAMAGES: dict[str, Damage] = {
+    "first byte": lambda data: _flipped(data, 0),
+    "early bit": lambda data: _flipped(data, len(data) // 5),
+    "middle bit": lambda data: _flipped(data, len(data) // 2),
+    "late bit": lambda data: _flipped(data, len(data) * 4 // 5),
+    "last byte": lambda data: _flipped(data, len(data) - 1),
+    "half": lambda data: data[: len(data) // 2],
+    "all but a byte": lambda data: data[:-1],
+    "emptied": lambda _: b"",
+    "longer": lambda data: data + b"\0",
+    "zeros": lambda data: bytes(len(data)),
+}
+KINDS = {  # a pattern that names the files of a kind; whether the checker must always notice
+    "vectors": (r"segments/.*\.vectors", True),
+    "ids": (r"segments/.*\.ids", True),
+    "columns": (r"segments/.*\.columns", True),
+    "sketch": (r"segments/.*\.sketch", True),
+    "rowsums": (r"segments/.*\.rowsums", True),
+    "graph": (r"segments/.*\.graph", True),
+    "graphrows": (r"segments/.*\.graphrows", True),
+    "deletion vector": (r"segments/.*\.dead", True),
+    "codebook": (r"codebooks/.*", True),
+    "manifest": (r"manifests/.*", True),
+    "log": (r"wal/.*\.wal", False),  # what was not synced may be torn
+    "published words": (r"wal/.*\.published", False),
+    "identity": (r"tiervdb\.json", True),
+    "pin": (r"pins/.*", True),
+    "parquet": (r"cold/.*\.parquet", True),
+    "epoch": (r"cold/.*/epochs/.*", False),
+    "cache": (r"cache/.*", False),
+    "kept log": (r"log/.*", False),
+    "writer": (r"writer\..*", False),
+}
+
+
+def _flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :] if data else data
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("faults") / "db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(place, "inode", lambda _: 1)
+        build(root)
+        assert checked(root).ok
+    return root
+
+
+@pytest.fixture(scope="module")
+def truth(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    copy = tmp_path_factory.mktemp("truth") / "db"
+    shutil.copytree(whole, copy)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(place, "inode", lambda _: 1)
+        return answers(copy)
+
+
+@pytest.fixture(autouse=True)
+def _one_inode(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(place, "inode", lambda _: 1)
+
+
+def files_of(root: Path, pattern: str) -> list[Path]:
+    """Of each kind the first and the last."""
+    every = sorted(p for p in root.rglob("*") if p.is_file() and re.fullmatch(pattern, p.relative_to(root).as_posix()))
+    return [every[0], *([every[-1]] if len(every) > 1 else [])] if every else []
+
+
+def copies(whole: Path, folder: Path, pattern: str) -> Iterator[tuple[Path, Path]]:
+    """For each file of a kind a fresh copy of the database, and the file in it."""
+    for number, file in enumerate(files_of(whole, pattern)):
+        root = folder / str(number)
+        shutil.copytree(whole, root)
+        yield root, root / file.relative_to(whole)
+
+
+def assert_told_or_same(root: Path, damaged: Path, truth: dict[str, Any]) -> None:
+    try:
+        found = answers(root)
+    except (CorruptionError, NewerFormatError) as error:
+        assert damaged.name in str(error), f"{damaged.name} was damaged, and this names something else: {error}"
+        return
+    differing = [name for name in truth if found[name] != truth[name]]
+    assert not differing, f"{damaged.name} was damaged, nothing was said, and other answers came: {differing}"
+
+
+def test_there_is_a_file_of_every_kind(whole: Path) -> None:
+    assert [kind for kind, (pattern, _) in KINDS.items() if not files_of(whole, pattern)] == []
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_damage(whole: Path, truth: dict[str, Any], tmp_path: Path, kind: str, damage: str) -> None:
+    pattern, is_referenced = KINDS[kind]
+    for root, file in copies(whole, tmp_path, pattern):
+        before = file.read_bytes()
+        file.write_bytes(DAMAGES[damage](before))
+        report = checked(root)
+        if is_referenced and file.read_bytes() != before:
+            assert not report.ok, f"the checker did not notice {file.name}"
+        assert_told_or_same(root, file, truth)
+
+
+@pytest.mark.parametrize("kind", [kind for kind, (_, is_referenced) in KINDS.items() if is_referenced])
+def test_a_missing_file(whole: Path, truth: dict[str, Any], tmp_path: Path, kind: str) -> None:
+    for root, file in copies(whole, tmp_path, KINDS[kind][0]):
+        file.unlink()
+        assert not checked(root).ok
+        with pytest.raises(TiervdbError, match=re.escape(file.name)):
+            answers(root)

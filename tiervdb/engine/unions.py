@@ -1,0 +1,108 @@
+"""Which hot segments are searched as one, and the unions that are kept in memory for it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tiervdb.engine.source import SegmentSource, Source
+from tiervdb.segment.request import SearchRequest, SearchTally
+from tiervdb.segment.segment import Segment
+from tiervdb.segment.strategy import BySketch
+from tiervdb.segment.union import SketchUnion, shared_plan
+from tiervdb.types import Distances, Mask, Rows, Vectors
+
+Task = tuple[int, Source, Mask | None]  # number of the source, the source, its live rows
+Found = tuple[Rows, Rows, Distances]  # numbers of sources, rows, distances
+
+_KEPT = 4  # unions in memory: collections that are searched by turns
+_SEEN_BEFORE = 3  # searches of the same segments before their union is made: during a load they change all the time
+_BATCH = 8  # queries from which several threads are worth it
+
+
+@dataclass(frozen=True)
+class Together:
+    """What the union of some sources answered."""
+
+    numbers: frozenset[int]
+    found: Found
+
+
+class Unions:
+    """Makes and keeps unions, the least recently used go. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._unions: OrderedDict[tuple[str, ...], SketchUnion] = OrderedDict()
+        self._seen: tuple[tuple[str, ...], int] = ((), 0)
+
+    def search(
+        self, tasks: Sequence[Task], queries: Vectors, k: int, request: SearchRequest, tally: SearchTally
+    ) -> Together | None:
+        """Searches the hot segments with sketches under the most common codebook as one; None where that is no gain."""
+        chosen = _largest_group(tasks)
+        if len(chosen) < 2 or request.exact or request.ef is not None:
+            return None
+        segments = [segment for _, segment, _ in chosen]
+        masks = [mask for _, _, mask in chosen]
+        alive = [s.rows if m is None else int(np.count_nonzero(m)) for s, m in zip(segments, masks, strict=True)]
+        plan = shared_plan(segments, k, alive, request)
+        if plan is None or sum(alive) < k:
+            return None
+        union = self._union(segments)
+        if union is None:
+            return None
+        return _found(union, chosen, queries, k, plan, request, tally)
+
+    def _union(self, segments: Sequence[Segment]) -> SketchUnion | None:
+        key = tuple(s.entry.id for s in segments)
+        with self._lock:
+            if key in self._unions:
+                self._unions.move_to_end(key)
+                return self._unions[key]
+            self._seen = (key, self._seen[1] + 1 if self._seen[0] == key else 1)
+            if self._seen[1] < _SEEN_BEFORE:
+                return None
+            union = self._unions[key] = SketchUnion(segments)
+            while len(self._unions) > _KEPT or self._outdated(key):
+                self._unions.popitem(last=False)
+        for segment in segments:
+            segment.release_lists()
+        return union
+
+    def _outdated(self, key: tuple[str, ...]) -> bool:
+        """Whether the oldest union shares segments with the newest: it was of the same collection, before a merge."""
+        oldest = next(iter(self._unions))
+        return oldest != key and not set(oldest).isdisjoint(key)
+
+
+def _largest_group(tasks: Sequence[Task]) -> list[tuple[int, Segment, Mask | None]]:
+    groups: dict[str, list[tuple[int, Segment, Mask | None]]] = {}
+    for number, source, mask in tasks:
+        if isinstance(source, SegmentSource) and source.segment.entry.codebook and not source.segment.remote:
+            groups.setdefault(source.segment.entry.codebook, []).append((number, source.segment, mask))
+    return max(groups.values(), key=len, default=[])
+
+
+def _found(
+    union: SketchUnion,
+    chosen: Sequence[tuple[int, Segment, Mask | None]],
+    queries: Vectors,
+    k: int,
+    plan: BySketch,
+    request: SearchRequest,
+    tally: SearchTally,
+) -> Together | None:
+    threads = 1 if len(queries) < _BATCH else request.threads or os.cpu_count() or 1
+    segments = [segment for _, segment, _ in chosen]
+    found = union.search(segments, [mask for _, _, mask in chosen], queries, k, plan, tally, threads)
+    if found is None:
+        return None
+    places, rows, distances = found
+    numbers = np.array([number for number, _, _ in chosen], np.int64)
+    return Together(frozenset(numbers.tolist()), (numbers[places], rows, distances))

@@ -1,0 +1,111 @@
+"""Several hot segments coded under one codebook, scanned as one.
+
+A list of the union is the lists of its segments one behind the other, so a search chooses lists once and scans once,
+however many segments there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tiervdb.segment.distance import ordered, pair_distances
+from tiervdb.segment.request import SearchRequest, SearchTally
+from tiervdb.segment.segment import Segment
+from tiervdb.segment.sketch import Lists, pack_mask, prepared
+from tiervdb.segment.strategy import BySketch
+from tiervdb.types import Distances, Mask, Rows, Vectors
+
+UnionFound = tuple[Rows, Rows, Distances]  # place in the union's segments, row, distance: ``(queries, k)``
+
+
+def shared_plan(segments: Sequence[Segment], k: int, alive: Sequence[int], request: SearchRequest) -> BySketch | None:
+    """How to scan these segments as one: by the most lists and candidates that any of them would take by itself.
+
+    None where one of them would be searched otherwise, or not all lists are from one codebook.
+    """
+    if request.filtered or request.rerank == 0 or len({s.entry.codebook for s in segments}) != 1:
+        return None
+    plans = [s.strategy(min(k, n), n, request) for s, n in zip(segments, alive, strict=True)]
+    scans = [plan for plan in plans if isinstance(plan, BySketch) and plan.nprobe is not None]
+    if len(scans) < len(plans) or any(s.remote for s in segments):
+        return None
+    return BySketch(max(s.nprobe or 0 for s in scans), max(s.rerank for s in scans))
+
+
+class SketchUnion:
+    """The lists of several segments in memory. Immutable and safe for threads. It keeps no segment open."""
+
+    def __init__(self, segments: Sequence[Segment]) -> None:
+        coded = [known for segment in segments if (known := segment.coded()) is not None]
+        codebook = segments[0].codebook
+        if codebook is None or len(coded) < len(segments):
+            raise ValueError("a union needs segments with sketches")
+        lists = np.concatenate([numbers for numbers, _ in coded])
+        order = np.argsort(lists, kind="stable").astype(np.int64)
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(lists, minlength=codebook.nlist))]).astype(np.int64)
+        self._lists = Lists(codebook, np.concatenate([codes for _, codes in coded])[order], offsets, order)
+        self._firsts = np.cumsum([0, *(s.rows for s in segments)])
+
+    def search(
+        self,
+        segments: Sequence[Segment],
+        masks: Sequence[Mask | None],
+        queries: Vectors,
+        k: int,
+        plan: BySketch,
+        tally: SearchTally,
+        threads: int,
+    ) -> UnionFound | None:
+        """The nearest live rows of each query. None where the lists hold too few of them.
+
+        ``segments``: those that the union was made of. ``masks``: one flag a row, None: all.
+        """
+        lists = self._lists
+        ready = prepared(lists.codebook.metric, queries)
+        probed, coarse = lists.probes(ready, min(plan.nprobe or lists.codebook.nlist, lists.codebook.nlist))
+        count = min(max(plan.rerank, k), lists.rows)
+        found, _ = lists.scan(ready, probed, coarse, count, self._live_bits(segments, masks), threads)
+        if found[:, min(k, count) - 1].min() < 0:
+            return None
+        tally.scanned(
+            lists.rows * probed.shape[1] // len(lists.sizes) * len(queries),
+            f"{len(segments)} hot segments as one ({lists.rows} rows): sketch, "
+            f"nprobe={probed.shape[1]} rerank={plan.rerank}",
+        )
+        return self._compared(segments, queries, found, k, tally)
+
+    def _live_bits(self, segments: Sequence[Segment], masks: Sequence[Mask | None]) -> np.ndarray | None:
+        if all(mask is None for mask in masks):
+            return None
+        whole = [np.ones(s.rows, np.bool_) if m is None else m for s, m in zip(segments, masks, strict=True)]
+        return pack_mask(np.concatenate(whole))
+
+    def _compared(
+        self, segments: Sequence[Segment], queries: Vectors, found: Rows, k: int, tally: SearchTally
+    ) -> UnionFound:
+        k = min(k, found.shape[1])
+        places = np.empty((len(queries), k), np.int64)
+        rows = np.empty((len(queries), k), np.int64)
+        distances = np.empty((len(queries), k), np.float32)
+        for at, line in enumerate(found):
+            usable = np.sort(line[line >= 0])
+            numbers = np.searchsorted(self._firsts, usable, side="right") - 1
+            vectors = self._gather(segments, usable - self._firsts[numbers], numbers, tally)
+            exact = pair_distances(self._lists.codebook.metric, queries[at], vectors)
+            distances[at], best = ordered(exact, usable, k)
+            places[at] = np.searchsorted(self._firsts, best, side="right") - 1
+            rows[at] = best - self._firsts[places[at]]
+        return places, rows, distances
+
+    @staticmethod
+    def _gather(segments: Sequence[Segment], rows: Rows, numbers: Rows, tally: SearchTally) -> Vectors:
+        """``numbers`` rise, so each segment's rows are one run."""
+        bounds = np.searchsorted(numbers, np.arange(len(segments) + 1))
+        parts = [
+            segments[n].fetch(rows[bounds[n] : bounds[n + 1]], tally)
+            for n in range(len(segments))
+            if bounds[n] < bounds[n + 1]
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
