@@ -17,8 +17,9 @@ Search = Callable[[Any], object]
 class Timing:
     """Seconds of one query: each query's best of all rounds, averaged over the queries.
 
-    ``cpu``: processor time of the whole process, all its threads. Bound to one core and with all data in memory, that is
-    what a clock shows when nobody else uses the core, and it stays the same when somebody does. ``wall``: by the clock.
+    ``cpu``: processor time of the whole process, all its threads. Bound to one core and with all data in memory, that
+    is what a clock shows when nobody else uses the core, and it stays much the same when somebody does. ``wall``: by
+    the clock.
     """
 
     cpu: float

@@ -7,8 +7,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-_DONE = ".complete"
-
 
 def home() -> Path:
     """The folder of all benchmark data, created if it is missing."""
@@ -20,11 +18,11 @@ def home() -> Path:
 def built(name: str, make: Callable[[Path], None]) -> Path:
     """The folder of that name, made by ``make(folder)`` unless an earlier run finished it."""
     folder = home() / name
-    if not (folder / _DONE).exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        make(folder)
-        (folder / _DONE).touch()
+    if not folder.exists():
+        making = scratch(f"{name}.{os.getpid()}")
+        making.mkdir()
+        make(making)
+        making.rename(folder)
     return folder
 
 

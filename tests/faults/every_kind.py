@@ -57,6 +57,8 @@ def build(root: Path) -> None:
     db.snapshot("kept")
     words.delete(ids=[f"w{n}" for n in range(0, 450, 40)])
     db.flush()
+    db.maintain()
+    words.search(vectors(1, 78), k=5)  # fills the cache
     words.upsert(ids=["w7", "late"], vectors=vectors(2, 9), columns={"rank": [7, 1000]})
     words.delete(ids=["w8", "w440"])
     db.close()

@@ -246,7 +246,7 @@ class Bench:
         """A clone opens, shows the rows and takes writes of its own."""
         local = OsDir(self.folder / name, sync=False)
         with open_in(local, Setting(options=self.options), self.clock, self.rng, read_only=False) as copy:
-            assert_same_rows(copy, expected)
+            assert_same(copy, Model(expected.collections))  # its origin's snapshots are not its own
             self.check(local)
             copy.create_collection("of the clone", dim=1)
             copy.flush()

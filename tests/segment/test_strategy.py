@@ -56,6 +56,13 @@ def test_filters_probe_as_many_lists_as_were_measured_for_them_or_all() -> None:
     assert choose(HOT, 10, 20_000, FILTER) == BySketch(None, 60, SCAN_BYTES)
 
 
+def test_an_exact_scan_that_costs_no_more_than_the_sketch_is_taken() -> None:
+    slow = dataclasses.replace(HOT, sketch=SketchCalibration(256, (SketchRung(580, 60, 0.99, 9000.0),), (), 8000.0))
+    assert isinstance(choose(slow, 10, 300_000, ASK), Exact)
+    assert isinstance(choose(dataclasses.replace(slow, tier="cold"), 10, 300_000, ASK), BySketch)
+    assert isinstance(choose(dataclasses.replace(slow, graph=FAST_GRAPH), 10, 300_000, ASK), ByGraph)
+
+
 def test_filters_do_not_walk_the_graph() -> None:
     assert isinstance(choose(dataclasses.replace(HOT, graph=FAST_GRAPH), 10, 200_000, FILTER), BySketch)
 

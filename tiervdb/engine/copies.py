@@ -50,9 +50,7 @@ def clone(origin: Origin, parent: LocalDir, name: str, clock: Clock, rng: random
     database_id = paths.random_id(rng)
     # The identity is written last but one: without it the directory is nothing, and it needs the directory to be there.
     identity = identities.forked(origin.identity, target, clock, rng, origin.seq, origin.time_us, database_id)
-    manifest = msgspec.structs.replace(
-        origin.manifest, database_id=database_id, timeline=identity.timeline.id, epoch=0, snapshots=()
-    )
+    manifest = msgspec.structs.replace(origin.manifest, database_id=database_id, timeline=identity.timeline.id, epoch=0)
     _copy_log(origin, target, identity)
     ManifestStore(target, manifest.shard).publish(manifest)
     identity = _with_cold_objects(origin, target, identity, clock, rng)

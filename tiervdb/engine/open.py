@@ -111,6 +111,7 @@ def _open_locked(
     _sweep_staged(local)
     core = _recover(local, identity, manifests, store, setting, clock, rng)
     snapshots.release_orphans(core)
+    snapshots.forget_lost(core)
     return Shard(core, lock), identity
 
 

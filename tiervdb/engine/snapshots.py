@@ -104,6 +104,17 @@ def release_orphans(core: ShardCore) -> None:
             pins.release(core.env.local, pin.id)
 
 
+def forget_lost(core: ShardCore) -> None:
+    """Drops names whose pins are not here. Called when opening.
+
+    A clone has the names of its origin until then, for the log that it was given may drop one of them.
+    """
+    held = {pin.id for pin in pins.listed(core.env.local, core.env.shard)}
+    lost = [s.name for s in core.view().catalog.snapshots.values() if s.pin not in held]
+    if lost:
+        core.commit([DropSnapshot(name) for name in lost], "these snapshots are not held here")
+
+
 def describe(core: ShardCore) -> list[SnapshotInfo]:
     """All snapshots, oldest first, with the bytes that only they keep."""
     held = {pin.id: pin for pin in pins.listed(core.env.local, core.env.shard)}

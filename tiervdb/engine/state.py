@@ -19,6 +19,7 @@ from tiervdb.engine.deaths import DeathLog
 from tiervdb.engine.memtable import MISSING, Memtable, MemView
 from tiervdb.engine.source import SegmentSource, SegmentState
 from tiervdb.engine.view import Tools, View
+from tiervdb.format.ids import Hashes, hash_ids
 from tiervdb.format.manifest import Manifest
 from tiervdb.format.operations import DeleteRows, DropCollection, Operation, UpsertRows
 from tiervdb.format.wal_record import CollectionCounts
@@ -131,13 +132,18 @@ class ShardState:
             found = rows.live_rows(ids if len(missing) == len(ids) else [ids[i] for i in missing.tolist()])
             rows.kill(found[found >= 0], seq)
             missing = missing[found < 0]
-        for state in self.segments.values():
-            if state.entry.collection == schema.id and len(missing):
-                missing = self._kill_in_segment(state, ids_array, missing, seq)
+        segments = [s for s in self.segments.values() if s.entry.collection == schema.id]
+        hashes = hash_ids(ids_array) if segments and len(missing) else None
+        for state in segments:
+            if hashes is not None and len(missing):
+                missing = self._kill_in_segment(state, ids_array, hashes, missing, seq)
         return len(ids) - len(missing)
 
-    def _kill_in_segment(self, state: SegmentState, ids: pa.Array, missing: Rows, seq: int) -> Rows:
-        rows = state.segment.lookup(ids if len(missing) == len(ids) else ids.take(pa.array(missing)))
+    def _kill_in_segment(self, state: SegmentState, ids: pa.Array, hashes: Hashes, missing: Rows, seq: int) -> Rows:
+        if len(missing) == len(ids):
+            rows = state.segment.lookup(ids, hashes)
+        else:
+            rows = state.segment.lookup(ids.take(pa.array(missing)), hashes[missing])
         hit = (rows >= 0) & ~state.dead_now[rows]
         if not hit.any():
             return missing

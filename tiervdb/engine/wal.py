@@ -194,4 +194,10 @@ def read_after(local: LocalDir, shard: int, seq: int, published_seq: int, until:
             )
         expected = file.last_seq + 1
         files.append(file)
+    if not every and published_seq > seq:
+        raise CorruptionError(
+            f"{local.path(paths.WAL_DIR)} holds no log, but {paths.PublishedName(shard).name} says that commits up to "
+            f"{published_seq} were synced, and the manifest ends at {seq}: log files are missing. Restore them, or the "
+            "directory, or a backup of it, and open again"
+        )
     return files

@@ -13,6 +13,7 @@ import numpy as np
 
 from tiervdb.errors import CorruptionError
 from tiervdb.format.envelope import damaged
+from tiervdb.format.paths import PublishedName
 from tiervdb.format.wal_header import (
     FILE_HEADER_LENGTH,
     RECORD_HEADER_LENGTH,
@@ -90,7 +91,8 @@ def _records(buffer: memoryview, name: str, file: WalFileHeader, durable: int) -
         records.append(RecordSpan(offset, RECORD_HEADER_LENGTH + header.length, header))
         offset, seq, time_us = offset + RECORD_HEADER_LENGTH + header.length, seq + 1, header.time_us
     if durable < 2**64 and durable >= seq:
-        raise damaged(name, f"it ends before record {seq}, and records up to {durable} were written durably")
+        told = f"{PublishedName(file.shard).name} says that records up to {durable} were written durably"
+        raise damaged(name, f"it ends before record {seq}, and {told}")
     return records
 
 

@@ -34,11 +34,13 @@ class FilteredRung(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
 
 
 class SketchCalibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The measurements of one sketch. ``filtered`` is ordered by falling share."""
+    """The measurements of one sketch. ``filtered`` is ordered by falling share. ``exact_microseconds``: the time of one
+    query that compares all rows; 0: not measured."""
 
     queries: int
     rungs: tuple[SketchRung, ...]
     filtered: tuple[FilteredRung, ...] = ()
+    exact_microseconds: float = 0.0
 
     @property
     def best_recall(self) -> float:

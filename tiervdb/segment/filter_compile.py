@@ -177,22 +177,10 @@ def _check_type(node: Node, _schema: CollectionSchema, _checked: Checked) -> Non
         raise FilterError(f"a filter cannot cast to {name!r}{nearest(name.upper(), CAST_TYPES)}")
 
 
-def _check_old_cast(node: Node, _schema: CollectionSchema, _checked: Checked) -> None:
-    """DuckDB before 2.0 puts the type itself into the cast."""
-    for kind in _old_types(node.get("cast_type")):
-        if kind.upper() not in CAST_TYPES:
-            raise FilterError(f"a filter cannot cast to {kind!r}")
-
-
-def _old_types(value: Any) -> Iterable[str]:
-    if isinstance(value, dict):
-        if "id" in value:
-            yield str(value["id"])
-        for item in value.values():
-            yield from _old_types(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _old_types(item)
+def _check_cast(node: Node, _schema: CollectionSchema, _checked: Checked) -> None:
+    """Its type is a part of it, and checked as such."""
+    if node.get("type_expr", {}).get("class") != "TYPE":
+        raise FilterError("a filter casts to a type that is written out")
 
 
 def _check_collation(node: Node, _schema: CollectionSchema, _checked: Checked) -> None:
@@ -203,7 +191,7 @@ def _check_collation(node: Node, _schema: CollectionSchema, _checked: Checked) -
 _CHECKS: Mapping[str, Callable[[Node, CollectionSchema, Checked], None]] = {
     "BETWEEN": _check_nothing,
     "CASE": _check_nothing,
-    "CAST": _check_old_cast,
+    "CAST": _check_cast,
     "COLLATE": _check_collation,
     "COLUMN_REF": _check_column,
     "COMPARISON": _check_nothing,

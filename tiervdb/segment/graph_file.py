@@ -1,6 +1,6 @@
 """What stands beside a graph: its size, its calibration, and which row each of its numbers is.
 
-hnswlib's own file has no room for it. See docs/formats/hot-segment.md.
+hnswlib's own file has no room for it. See docs/formats/hot_segment.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Writes hot segments: vectors, ids, columns, and with a codebook a sketch. See docs/formats/hot-segment.md."""
+"""Writes hot segments: vectors, ids, columns, and with a codebook a sketch. See docs/formats/hot_segment.md."""
 
 from __future__ import annotations
 

@@ -70,12 +70,15 @@ class IdIndex:
         if self._layout.end != reader.length:
             raise damaged(reader.name, f"its {rows} rows need {self._layout.end} bytes, and it has {reader.length}")
 
-    def lookup(self, ids: pa.Array) -> Rows:
-        """The row of each id, -1 where it has none. ``ids``: of the index's type, without nulls."""
+    def lookup(self, ids: pa.Array, hashes: Hashes | None = None) -> Rows:
+        """The row of each id, -1 where it has none.
+
+        ``ids``: of the index's type, without nulls. ``hashes``: theirs, where one asks several indexes.
+        """
         found = np.full(len(ids), MISSING, np.int64)
         if not self.rows or not len(ids):
             return found
-        wanted = hash_ids(ids)
+        wanted = hash_ids(ids) if hashes is None else hashes
         at = np.searchsorted(self._hashes, wanted)
         open_ = np.arange(len(ids))
         while True:

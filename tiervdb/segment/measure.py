@@ -22,7 +22,7 @@ from tiervdb.segment.calibration import (
     ladder,
     steps_between,
 )
-from tiervdb.segment.distance import distances, pair_distances
+from tiervdb.segment.distance import distances, nearest, pair_distances
 from tiervdb.segment.sketch import Lists, prepared
 from tiervdb.types import Distances, Metric, Rows, Vectors
 
@@ -34,6 +34,7 @@ _SEED = 90210
 _LARGE = 50_000  # rows from which more queries are measured: a sketch that lasts longer may cost more
 _QUERIES, _MORE_QUERIES = 128, 512
 _TIMED = 16
+_EXACT_FLOATS = 2_000_000
 _ENOUGH = 0.995
 _MOST_CANDIDATES = 500  # of one query in one piece of rows
 _SPARE = 6  # truth is looked for beyond k, to see ties and to leave the query's own row out
@@ -104,7 +105,7 @@ def calibrate(lists: Lists, fetch: FetchVectors, clock: Clock) -> SketchCalibrat
     if lists.rows < 2:
         return SketchCalibration(0, (SketchRung(lists.codebook.nlist, RERANKS[0], 1.0, 0.0),))
     climb = _ladder_for(lists, fetch, clock)
-    return SketchCalibration(len(climb.truth.own), tuple(climb.climb()), ())
+    return SketchCalibration(len(climb.truth.own), tuple(climb.climb()), (), climb.exact_time())
 
 
 def reachable(lists: Lists, fetch: FetchVectors, rerank: int, clock: Clock) -> float:
@@ -189,6 +190,17 @@ class _Ladder:
             self._lists.scan(query, probed, coarse, 30)
             times.append(self._clock.monotonic() - start)
         return float(np.median(times)) * 1e6
+
+    def exact_time(self) -> float:
+        """Microseconds of comparing all rows with one query, from some of them."""
+        some = np.arange(min(self._lists.rows, max(1, _EXACT_FLOATS // self._lists.codebook.dim)), dtype=np.int64)
+        vectors = self._fetch(some)
+        times = []
+        for query in self.truth.queries[:_TIMED]:
+            start = self._clock.monotonic()
+            nearest(self._lists.codebook.metric, query[None], vectors, CALIBRATED_K)
+            times.append(self._clock.monotonic() - start)
+        return round(float(np.median(times)) * 1e6 * self._lists.rows / len(some), 1)
 
     def _rerank_cost(self, rerank: int) -> float:
         """Median microseconds of fetching and comparing that many full vectors."""

@@ -18,7 +18,7 @@ from tiervdb.segment.sketch import Lists, prepared
 from tiervdb.types import Distances, Mask, Rows
 
 _SEED = 60601
-_SHARES = (0.5, 0.1, 0.02)
+_SHARES = (0.5, 0.1, 0.02, 0.005)
 _CELLS = 12_000_000  # queries x rows that are looked at
 _MOST_QUERIES, _LEAST_QUERIES = 64, 24
 _CHUNK = 65_536

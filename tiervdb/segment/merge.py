@@ -28,7 +28,8 @@ class Merged:
 def merge(found: Sequence[tuple[int | Rows, Rows, Distances]], k: int) -> Merged:
     """Merges the candidates of several sources.
 
-    ``found``: (number of the source, or one for each row; rows; distances), arrays ``(queries, any)`` in any order; row -1 is no candidate.
+    ``found``: (number of the source, or one for each row; rows; distances), arrays ``(queries, any)`` in any order;
+    row -1 is no candidate.
     All have the same number of queries. NaN counts as farthest.
     """
     rows = np.concatenate([rows for _, rows, _ in found], axis=1)

@@ -16,6 +16,7 @@ from tiervdb.errors import CorruptionError
 from tiervdb.format.block_file import BlockReader
 from tiervdb.format.columns import arrow_type
 from tiervdb.format.envelope import damaged
+from tiervdb.format.ids import Hashes
 from tiervdb.format.manifest_entries import SegmentEntry
 from tiervdb.segment import search as searching
 from tiervdb.segment.calibration import SketchCalibration
@@ -88,9 +89,9 @@ class Segment:
 
     # rows
 
-    def lookup(self, ids: pa.Array) -> Rows:
-        """The row of each id, -1 where it has none; dead rows are found too."""
-        return self._ids.lookup(ids)
+    def lookup(self, ids: pa.Array, hashes: Hashes | None = None) -> Rows:
+        """The row of each id, -1 where it has none; dead rows are found too. ``hashes``: of the ids, if known."""
+        return self._ids.lookup(ids, hashes)
 
     def ids(self, rows: Rows | None = None) -> pa.Array:
         """The ids of the given rows (None: all)."""

@@ -94,6 +94,8 @@ def _by_sketch(known: Measured, sketch: SketchCalibration, k: int, live: int, re
         if known.tier == "hot":
             return Exact(f"the sketch reaches recall {sketch.best_recall}")
         rung = sketch.last()
+    if known.tier == "hot" and 0 < sketch.exact_microseconds * live / known.rows < rung.microseconds:
+        return Exact("as fast as the sketch")
     nprobe, rerank = scaled_for_k(rung, k, known.nlist)
     if not request.filtered and live >= MOSTLY_LIVE * known.rows:
         return BySketch(nprobe, max(rerank, k))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tiervdb.segment.calibration import SketchRung, scaled_for_k
 from tiervdb.segment.distance import ordered, pair_distances
 from tiervdb.segment.request import SearchRequest, SearchTally
 from tiervdb.segment.segment import Segment
@@ -21,7 +22,7 @@ UnionFound = tuple[Rows, Rows, Distances]  # place in the union's segments, row,
 
 
 def shared_plan(segments: Sequence[Segment], k: int, alive: Sequence[int], request: SearchRequest) -> BySketch | None:
-    """How to scan these segments as one: by the most lists and candidates that any of them would take by itself.
+    """How to scan these segments as one: with the cheapest parameters that reach the recall over all of them.
 
     None where one of them would be searched otherwise, or not all lists are from one codebook.
     """
@@ -31,7 +32,26 @@ def shared_plan(segments: Sequence[Segment], k: int, alive: Sequence[int], reque
     scans = [plan for plan in plans if isinstance(plan, BySketch) and plan.nprobe is not None]
     if len(scans) < len(plans) or any(s.remote for s in segments):
         return None
-    return BySketch(max(s.nprobe or 0 for s in scans), max(s.rerank for s in scans))
+    measured = _measured_together(segments, request.recall)
+    if measured is None or request.nprobe is not None or request.rerank is not None:
+        return BySketch(max(s.nprobe or 0 for s in scans), max(s.rerank for s in scans))
+    codebook = segments[0].codebook
+    nprobe, rerank = scaled_for_k(measured, k, codebook.nlist if codebook is not None else measured.nprobe)
+    return BySketch(nprobe, max(rerank, k))
+
+
+def _measured_together(segments: Sequence[Segment], recall: float) -> SketchRung | None:
+    """The cheapest parameters that reach the recall on average over all rows; None: none that all were measured with."""
+    tables = [{(r.nprobe, r.rerank): r for r in c.rungs} for s in segments if (c := s.calibration()) is not None]
+    weights = np.array([s.rows for s in segments]) / sum(s.rows for s in segments)
+    enough = []
+    for nprobe, rerank in set.intersection(*(set(table) for table in tables)):
+        rungs = [table[nprobe, rerank] for table in tables]
+        reached = float(np.dot(weights, [r.recall for r in rungs]))
+        if reached >= recall:
+            cost = float(np.dot(weights, [r.microseconds for r in rungs]))
+            enough.append(SketchRung(nprobe, rerank, reached, cost))
+    return min(enough, key=lambda r: (r.microseconds, r.nprobe, r.rerank), default=None)
 
 
 class SketchUnion:
