@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from tiervdb.cli import readable
-from tiervdb.cli.output import WIDTH_IN_A_PIPE, Output
+from tiervdb.cli.output import WIDTH_IN_A_PIPE, Output, is_number
 
 
 def test_json_is_one_document_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,6 +46,16 @@ def test_no_rows(capsys: pytest.CaptureFixture[str]) -> None:
     Output(json=False).rows([], {"a": readable.text}, empty="nothing")
     Output(json=True).rows([], {"a": readable.text}, empty="nothing")
     assert capsys.readouterr().out == "nothing\n[]\n"
+
+
+def test_what_stands_to_the_right() -> None:
+    assert all(is_number(text) for text in ("0", "1,234", "-0.5", "3.1 MB", "12.50 ms", ""))
+    assert not any(is_number(text) for text in ("p1", "1a2b", "2026-01-02 03:04:05 UTC", "-", "1 row"))
+
+
+def test_a_table_without_names(capsys: pytest.CaptureFixture[str]) -> None:
+    Output(json=False).table(["", ""], [["seq", "7"], ["path", "x"]])
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [["seq", "7"], ["path", "x"]]
 
 
 def test_sizes() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import tiervdb
@@ -31,6 +32,7 @@ from tiervdb.errors import (
     StateError,
     TiervdbError,
 )
+from tiervdb.format.operations import DeleteRows
 
 
 def made(path: Path, **settings: Any) -> Words:
@@ -360,6 +362,33 @@ def test_threads_write_and_read_together(path: Path) -> None:
         assert len(words) == 800
     with tiervdb.open(path, options=OPTIONS) as db:
         assert len(db["words"]) == 800
+
+
+@pytest.mark.xfail(strict=True, reason="Shard.close does not stop commits that other threads have begun")
+def test_a_write_that_comes_too_late_is_refused(path: Path) -> None:
+    made(path)
+    db = tiervdb.open(path, options=OPTIONS)
+    shard = db._session.shard("write")  # as a thread holds it that is about to commit
+    db.close()
+    with tiervdb.open(path, options=OPTIONS) as again:
+        again["words"].delete(ids=["w1"])
+        with pytest.raises(ClosedError):
+            shard.commit([DeleteRows(1, pa.array(["w2"]))])
+        with pytest.raises(ClosedError):
+            shard.flush()
+    with tiervdb.open(path, options=OPTIONS) as again:
+        assert again["words"].get(["w1", "w2"])["id"].to_pylist() == ["w2"]
+
+
+@pytest.mark.xfail(strict=True, reason="a dropped database leaves empty directories")
+def test_a_dropped_path_is_free_again(path: Path, tmp_path: Path) -> None:
+    made(path)
+    made(tmp_path / "other")
+    tiervdb.drop(tmp_path / "other")
+    with tiervdb.open(path, options=OPTIONS) as db:
+        db.clone(tmp_path / "other")
+    tiervdb.drop(tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_refreshing_what_does_not_move(db: tiervdb.Database, words: tiervdb.Collection) -> None:

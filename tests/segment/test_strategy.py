@@ -47,6 +47,9 @@ def test_parameters_choose_the_index_that_they_belong_to() -> None:
 def test_filters_that_leave_few_rows_are_answered_exactly() -> None:
     assert isinstance(choose(HOT, 10, 5_000, FILTER), Exact)
     assert isinstance(choose(HOT, 10, 5_001, FILTER), BySketch)
+    small = dataclasses.replace(HOT, rows=40_000)  # scanning its codes costs less
+    assert isinstance(choose(small, 10, 2_350, FILTER), Exact)
+    assert isinstance(choose(small, 10, 2_351, FILTER), BySketch)
     assert isinstance(choose(COLD, 10, 30, FILTER), Exact)  # no more than would be fetched anyway
     assert isinstance(choose(COLD, 10, 31, FILTER), BySketch)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+NUMBER = re.compile(r"(-?[0-9][0-9,]*(\.[0-9]+)?( [A-Za-z]{1,2})?)?")
 WIDTH_IN_A_PIPE = 200  # nothing is cut off where no terminal says how wide it is
 
 Advance = Callable[[int, int | None], None]  # (done so far, total or None where nobody knows)
@@ -53,7 +55,7 @@ class Output:
         """A table for people; numbers stand to the right."""
         if self.json:
             return
-        table = Table(box=None, pad_edge=False, header_style="bold")
+        table = Table(box=None, pad_edge=False, header_style="bold", show_header=any(columns))
         for at, name in enumerate(columns):
             numbers = all(is_number(row[at]) for row in rows)
             table.add_column(name.replace("_", " "), justify="right" if numbers else "left", overflow="fold")
@@ -96,5 +98,5 @@ def plain(value: Any) -> Any:
 
 
 def is_number(text: str) -> bool:
-    """Whether a cell starts like a number: ``12``, ``1,234``, ``-0.5``, ``3.1 MB``."""
-    return text[:1].isdigit() or (text[:1] == "-" and text[1:2].isdigit()) or text == ""
+    """Whether a cell holds a number, with its unit or without: ``12``, ``1,234``, ``-0.5``, ``3.1 MB``, or nothing."""
+    return NUMBER.fullmatch(text) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -16,19 +17,16 @@ from tiervdb.errors import CorruptionError
 
 Time = Annotated[str | None, typer.Option(help="A time with its zone, or how long ago: 2h, 7d.")]
 
-COLLECTION_COLUMNS = {
-    "name": readable.text,
-    "rows": readable.text,
-    "dim": readable.text,
-    "metric": readable.text,
-    "memory_rows": readable.text,
-    "hot_rows": readable.text,
-    "cold_rows": readable.text,
-    "dead_rows": readable.text,
-    "local_bytes": readable.size,
-    "cold_bytes": readable.size,
-    "sketches": readable.text,
-    "graphs": readable.text,
+COLLECTION_COLUMNS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "name": ("name", readable.text),
+    "dim": ("dim", readable.text),
+    "rows": ("rows", readable.text),
+    "memory": ("memory_rows", readable.text),
+    "hot": ("hot_rows", readable.text),
+    "cold": ("cold_rows", readable.text),
+    "dead": ("dead_rows", readable.text),
+    "disk": ("local_bytes", readable.size),
+    "store": ("cold_bytes", readable.size),
 }
 LOG_COLUMNS = {
     "seq": readable.text,
@@ -51,7 +49,8 @@ def status(path: DatabasePath, json: Json = False) -> None:
     output.table(["", ""], [[name.replace("_", " "), readable.text(value)] for name, value in shown(state).items()])
     output.say()
     rows = [asdict(collection) for collection in stats.collections]
-    output.table(list(COLLECTION_COLUMNS), [[f(row[n]) for n, f in COLLECTION_COLUMNS.items()] for row in rows])
+    cells = [[as_text(row[name]) for name, as_text in COLLECTION_COLUMNS.values()] for row in rows]
+    output.table(list(COLLECTION_COLUMNS), cells)
 
 
 def shown(state: tiervdb.Status) -> dict[str, Any]:

@@ -26,7 +26,8 @@ def check(
 
     Reads every byte, also of cold objects. ``cold``: a ``Store`` with credentials, if the cold store needs them.
     Damage is not raised: it is in ``findings``, each with the file, the problem and what to do; ``ok`` is False if one
-    is an error. Beside a process that writes, files that come and go meanwhile may be reported. Raises NotADatabaseError.
+    is an error. Beside a process that writes, files that come and go meanwhile may be reported.
+    Raises NotADatabaseError.
     """
     local = OsDir(Path(path))
     try:

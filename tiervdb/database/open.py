@@ -45,12 +45,11 @@ def open(
     that writes; ``refresh()`` moves to the newest commit. ``durability``: a commit is acknowledged once it is synced to
     disk ("fsync"), or once the operating system has it ("os": survives kill -9, not a power loss).
     ``copied``: what a copied directory is to be: "take_over" if the original is gone, or "clone" for a new database.
-    ``cache_bytes``: disk for ranges read from the cold store (1 GiB). ``options``: for tests
-    and benchmarks.
+    ``cache_bytes``: disk for ranges read from the cold store (1 GiB). ``options``: for tests and benchmarks.
 
     Raises an OpenError (NotADatabaseError, DatabaseLockedError, CopiedDatabaseError, NewerFormatError),
-    CorruptionError, SettingsMismatchError or InvalidInputError. This version has no repositories and
-    moves nothing by itself: ``repository`` and ``tiering`` raise FeatureUnavailableError.
+    CorruptionError, SettingsMismatchError or InvalidInputError. This version has no repositories and moves
+    nothing by itself: ``repository`` and ``tiering`` raise FeatureUnavailableError.
     """
     if repository is not None:
         raise FeatureUnavailableError(

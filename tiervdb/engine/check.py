@@ -20,6 +20,7 @@ from tiervdb.engine.source import Source
 from tiervdb.engine.view import Tools, View
 from tiervdb.errors import CorruptionError, ObjectNotFoundError, TiervdbError
 from tiervdb.format import paths
+from tiervdb.format.documents import Pin
 from tiervdb.format.manifest import FileRef, Manifest
 from tiervdb.storage.local_dir import LocalDir
 from tiervdb.storage.object_store import ByteRange, ObjectStore
@@ -88,11 +89,17 @@ def _held_manifests(
 ) -> Iterator[Manifest]:
     """The current manifest and those that pins hold."""
     yield current
-    for pin in _attempt(report, paths.PIN_DIR, lambda: pins.listed(local, shard)) or []:
+    for pin in _pins(report, local, shard):
         if pin.manifest_version != current.version:
             held = _attempt(report, f"pin {pin.id}", partial(manifests.read, pin.manifest_version))
             if held is not None:
                 yield held
+
+
+def _pins(report: Report, local: LocalDir, shard: int) -> list[Pin]:
+    """Those that are held. A reader's pin may come back with a power loss after its manifest has gone."""
+    listed = _attempt(report, paths.PIN_DIR, lambda: pins.listed(local, shard)) or []
+    return [p for p in listed if p.kind != "reader" or local.is_locked(paths.PinName(p.id).name)]
 
 
 def _check_references(report: Report, local: LocalDir, store: ObjectStore, manifest: Manifest, seen: set[str]) -> None:
@@ -140,7 +147,7 @@ def _replayed(local: LocalDir, shard: int, manifest: Manifest, store: ObjectStor
 
 
 def _check_pinned_logs(report: Report, local: LocalDir, shard: int, manifests: ManifestStore) -> None:
-    for pin in _attempt(report, paths.PIN_DIR, lambda: pins.listed(local, shard)) or []:
+    for pin in _pins(report, local, shard):
         held = _attempt(report, f"pin {pin.id}", partial(manifests.read, pin.manifest_version))
         if held is None or pin.seq <= held.flushed_seq:
             continue

@@ -184,6 +184,7 @@ class ShardCore:
 
     def freeze(self) -> Frozen | None:
         """Closes the active memtable, or gives back one that an earlier flush could not finish; None: nothing to do."""
+        self.group.check_whole()
         with self.commit_lock:
             state = self.state
             if state.frozen is None:
@@ -205,9 +206,12 @@ class ShardCore:
     ) -> Manifest:
         """Publishes the edited manifest, then swaps the state in memory. The caller holds the manifest lock.
 
+        WritesRefusedError after a failed write: the next manifest may be there already, and what it names must not change.
+
         ``moved``: as in ShardState.swap. ``late``: called under the commit lock with the new segments. An edit with
         ``flushed`` ends the frozen memtable.
         """
+        self.group.check_whole()
         manifest = fmt.apply(self.state.manifest, edit)
         known = {s.id: s for s in self.state.segments.values()}
         self._note_removed_objects(manifest)

@@ -25,8 +25,8 @@ def flush(core: ShardCore) -> bool:
         frozen = core.freeze()
         if frozen is None:
             return False
-        if core.group.fsynced_seq < frozen.tip.seq:
-            core.group.fsync()  # a manifest holds nothing that the log could lose
+        if min(core.group.fsynced_seq, core.group.durable_seq) < frozen.tip.seq:
+            core.group.fsync()  # a manifest holds nothing that the log could lose, and nothing that is not visible
         entries, codebooks = _write_segments(core, frozen)
         with core.manifest_lock:
             edit = _edit(core, frozen, entries, codebooks)

@@ -38,13 +38,17 @@ class GroupCommit:
         self.durable_seq = wal.end.seq
         self.fsynced_seq = wal.end.seq
 
-    def check_writable(self) -> None:
-        """Raises WritesRefusedError after a failed write, and while the outcome of a commit is unknown."""
+    def check_whole(self) -> None:
+        """Raises WritesRefusedError after a failed write: what is in memory may differ from what is on disk."""
         if self._failure is not None:
             raise WritesRefusedError(
-                f"an earlier write to the log failed ({self._failure}); nothing was written now. "
+                f"an earlier write failed ({self._failure}); nothing was written now. "
                 "Remove the cause, close this database and open it again: what was acknowledged is there"
             ) from self._failure
+
+    def check_writable(self) -> None:
+        """Raises WritesRefusedError after a failed write, and while the outcome of a commit is unknown."""
+        self.check_whole()
         if self._late_seq > self.durable_seq:
             raise WritesRefusedError(
                 f"commit {self._late_seq} is still waiting for the disk, so that its outcome is unknown; nothing was "
@@ -90,12 +94,12 @@ class GroupCommit:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Syncs and seals the log, unless a write failed before."""
-        with self._changed:
-            if self._failure is not None:
-                return
-        self.fsync()
-        self._wal.seal()
+        """Syncs the log, unless a write failed before, and seals it."""
+        try:
+            if self._failure is None:
+                self.fsync()
+        finally:
+            self._wal.seal()
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +14,12 @@ from tiervdb.format.manifest_entries import SegmentEntry
 from tiervdb.segment.cold_columns import ColdColumns
 from tiervdb.segment.cold_reader import ColdVectors
 from tiervdb.segment.request import SearchTally
+from tiervdb.storage.cache import forget
 from tiervdb.storage.object_store import ObjectStore
 from tiervdb.storage.tally import measured
 from tiervdb.types import Column, Rows, Vectors
+
+_T = TypeVar("_T")
 
 
 class RemoteRows:
@@ -26,18 +30,29 @@ class RemoteRows:
         if file is None:
             raise CorruptionError(f"opening segment {entry.id}: the manifest names no Parquet object for it")
         checksums = np.frombuffer(sums.view(0, sums.length), "<u4")
+        self._store = store
+        self._key = file.name
         self._vectors = ColdVectors(store, file.name, dim, entry.row_groups, checksums)
         self._columns = ColdColumns(store, file)
 
     def vectors(self, rows: Rows) -> Vectors:
-        return self._vectors.fetch(rows)
+        return self._twice(lambda: self._vectors.fetch(rows))
 
     def counted(self, rows: Rows, tally: SearchTally) -> Vectors:
         """The vectors; GETs, bytes and waves are added to the tally."""
         with measured() as cost:
-            vectors = self._vectors.fetch(rows)
+            vectors = self.vectors(rows)
         tally.fetched(cost.gets, cost.bytes_read, cost.waves, cost.cache_hits)
         return vectors
 
     def columns(self, rows: Rows | None, columns: Sequence[Column]) -> dict[int, pa.Array]:
-        return self._columns.read(rows, columns)
+        return self._twice(lambda: self._columns.read(rows, columns))
+
+    def _twice(self, read: Callable[[], _T]) -> _T:
+        """Damaged bytes may come from the cache: then the store is asked again."""
+        try:
+            return read()
+        except CorruptionError:
+            if not forget(self._store, self._key):
+                raise
+            return read()

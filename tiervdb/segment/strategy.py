@@ -8,7 +8,8 @@ from tiervdb.segment.calibration import GraphCalibration, SketchCalibration, sca
 from tiervdb.segment.request import SearchRequest
 from tiervdb.types import Tier
 
-EXACT_FLOATS = 500_000  # of matching vectors: gathering and comparing them is faster than scanning codes
+EXACT_FLOATS = 500_000  # of matching vectors: gathering and comparing them is faster than scanning codes, in a large
+EXACT_LEAST, EXACT_SHARE = 75_000, 0.04  # segment; in a small one up to this many, and this share of its floats
 SCAN_BYTES = 8_000_000  # of codes, scanned in about a millisecond: then no list that holds a match is left out
 MOSTLY_LIVE = 0.9  # from this share of live rows on, parameters measured on all rows hold
 FILTERED_RERANK = 2  # matches lie farther away, where codes tell less
@@ -76,7 +77,7 @@ def choose(known: Measured, k: int, live: int, request: SearchRequest) -> Strate
 
 def _few(known: Measured, sketch: SketchCalibration, k: int, live: int, request: SearchRequest) -> bool:
     if known.tier == "hot":
-        return live * known.dim <= EXACT_FLOATS
+        return live * known.dim <= min(EXACT_FLOATS, EXACT_LEAST + EXACT_SHARE * known.rows * known.dim)
     rung = sketch.choose(request.recall) or sketch.last()
     return live <= scaled_for_k(rung, k, known.nlist)[1]
 

@@ -97,6 +97,15 @@ class RangeCache:
                 except StorageError:
                     self._close_slab()  # a full disk: what was written of it is never read
 
+    def forget(self, key: str) -> bool:
+        """Drops all ranges of an object; whether there were any."""
+        with self._lock:
+            self._load()
+            gone = [wanted for wanted in self._entries if wanted[0] == key]
+            for wanted in gone:
+                del self._entries[wanted]
+            return bool(gone)
+
     def close(self) -> None:
         """Closes the slab that is being filled. What is kept is found again by the next cache on this folder."""
         with self._lock:
@@ -256,3 +265,11 @@ class CachedStore(WrappedStore):
     def close(self) -> None:
         self.cache.close()
         super().close()
+
+
+def forget(store: ObjectStore, key: str) -> bool:
+    """Drops what a store's cache holds of an object whose bytes turned out wrong; whether it is worth reading again.
+
+    What a store answered is kept before anybody can check it: without this a passing fault would stay for good.
+    """
+    return isinstance(store, CachedStore) and store.cache.forget(key)

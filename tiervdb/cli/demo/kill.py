@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 import tiervdb
 from tiervdb.cli.demo import writer
 from tiervdb.cli.example_data import Words
+from tiervdb.clock import SystemClock
 from tiervdb.errors import TiervdbError
 
 KILL_BETWEEN = (40, 120)  # the batch in whose midst the writer dies
@@ -60,16 +62,21 @@ class KillReport:
 
 
 def kill_a_writer(path: Path, rng: random.Random) -> Reports:
-    """Starts the writer on a database that nobody has open, and ends it with SIGKILL in the midst of a batch."""
+    """Starts the writer on a database that nobody has open, and ends it with SIGKILL at a random moment of a batch."""
     command = [sys.executable, "-m", "tiervdb.cli.demo.writer", str(path)]
     last = rng.randint(*KILL_BETWEEN)
     reports = Reports()
+    clock = SystemClock()
+    started = clock.monotonic()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         for line in process.stdout:
             reports.hear(line)
-            if reports.begun > last:
+            if reports.begun == 1:
+                started = clock.monotonic()
+            if reports.begun > last and process.poll() is None:
+                time.sleep(rng.uniform(0, (clock.monotonic() - started) / last))  # somewhere within a commit's time
                 process.kill()
         complaint = process.stderr.read()
     if reports.begun <= last:
