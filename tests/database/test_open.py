@@ -364,7 +364,6 @@ def test_threads_write_and_read_together(path: Path) -> None:
         assert len(db["words"]) == 800
 
 
-@pytest.mark.xfail(strict=True, reason="Shard.close does not stop commits that other threads have begun")
 def test_a_write_that_comes_too_late_is_refused(path: Path) -> None:
     made(path)
     db = tiervdb.open(path, options=OPTIONS)
@@ -380,7 +379,6 @@ def test_a_write_that_comes_too_late_is_refused(path: Path) -> None:
         assert again["words"].get(["w1", "w2"])["id"].to_pylist() == ["w2"]
 
 
-@pytest.mark.xfail(strict=True, reason="a dropped database leaves empty directories")
 def test_a_dropped_path_is_free_again(path: Path, tmp_path: Path) -> None:
     made(path)
     made(tmp_path / "other")

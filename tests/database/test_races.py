@@ -74,18 +74,7 @@ def test_rows_that_were_flushed_meanwhile(db: tiervdb.Database, words: tiervdb.C
     assert "w1" in words
 
 
-@pytest.mark.parametrize(
-    "id_type",
-    [
-        "string",
-        pytest.param(
-            "int64",
-            marks=pytest.mark.xfail(
-                strict=True, reason="core._is_in compares ids of collections with different id types"
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("id_type", ["string", "int64"])
 def test_a_batch_is_built_again_only_where_it_must(
     db: tiervdb.Database, words: tiervdb.Collection, meanwhile: Arrange, id_type: str
 ) -> None:

@@ -9,7 +9,7 @@ from tests.format.values import SALT, record
 from tests.support.crash_dir import CrashDir
 from tiervdb.engine import wal
 from tiervdb.engine.wal import FSYNCED, VISIBLE, Wal, WalFile, WalPosition
-from tiervdb.errors import CorruptionError, StorageError
+from tiervdb.errors import CorruptionError, ObjectExistsError, StorageError
 from tiervdb.format import paths
 from tiervdb.format.wal_record import CHAIN_START, FILE_HEADER_LENGTH, WalFileHeader, chain_next
 from tiervdb.storage.local_dir import LocalDir
@@ -143,11 +143,17 @@ def test_a_power_loss_takes_only_what_was_not_synced(crash_dir: CrashDir, seed: 
     assert notes(wal.read_after(after, 0, 0, published))[:2] == ["commit 1", "commit 2"]
 
 
-def test_an_empty_file_of_a_session_that_died_is_replaced(os_dir: OsDir) -> None:
-    os_dir.append_file(paths.WalName(0, 1).name).close()
-    assert wal.read_after(os_dir, 0, 0, 0)[0].last_seq == 0
+def test_a_file_of_that_name_is_never_written_over(os_dir: OsDir) -> None:
     add(opened(os_dir), 1)
+    with pytest.raises(ObjectExistsError):
+        add(opened(os_dir), 1)
     assert notes(wal.read_after(os_dir, 0, 0, 1)) == ["commit 1"]
+
+
+def test_an_empty_file_is_what_a_session_left_that_died(os_dir: OsDir) -> None:
+    os_dir.append_file(paths.WalName(0, 1).name).close()
+    (file,) = wal.read_after(os_dir, 0, 0, 0)
+    assert (file.last_seq, notes([file])) == (0, [])
 
 
 def test_after_a_failed_append_nothing_more_is_written(os_dir: OsDir) -> None:

@@ -11,9 +11,9 @@ SKETCH = SketchCalibration(
 )
 SLOW_GRAPH = GraphCalibration(256, (GraphRung(256, 0.985, 500.0),))
 FAST_GRAPH = GraphCalibration(256, (GraphRung(64, 0.985, 200.0),))
-HOT = Measured("hot", 300_000, 100, 580, SKETCH, None)
+HOT = Measured("cosine", "hot", 300_000, 100, 580, SKETCH, None)
 COLD = dataclasses.replace(HOT, tier="cold")
-SMALL = Measured("hot", 5_000, 100, 0, None, None)
+SMALL = Measured("cosine", "hot", 5_000, 100, 0, None, None)
 ASK = SearchRequest()
 FILTER = SearchRequest(filtered=True)
 
@@ -23,6 +23,10 @@ def test_defaults_take_what_was_measured_cheapest() -> None:
     assert choose(dataclasses.replace(HOT, graph=SLOW_GRAPH), 10, 300_000, ASK) == BySketch(60, 30)
     assert choose(dataclasses.replace(HOT, graph=FAST_GRAPH), 10, 300_000, ASK) == ByGraph(64)
     assert choose(HOT, 10, 300_000, SearchRequest(recall=0.99)) == BySketch(580, 120)
+
+
+def test_inner_products_aim_higher() -> None:
+    assert choose(dataclasses.replace(HOT, metric="ip"), 10, 300_000, ASK) == BySketch(580, 120)
 
 
 def test_small_segments_are_searched_exactly() -> None:

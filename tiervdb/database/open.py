@@ -92,6 +92,7 @@ def drop(path: str | PathLike[str], *, cold: Store | None = None) -> None:
     local = OsDir(Path(path))
     store = open_store(cold or identities.read(local).cold_url or local.path(paths.COLD_DIR), create=False)
     dropping.run(local, store, dropping.plan(local, store))
+    local.remove_empty_folders()
 
 
 def _store(cold: str | PathLike[str] | Store | None) -> Store | None:

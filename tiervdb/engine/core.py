@@ -32,7 +32,7 @@ from tiervdb.engine.source import SegmentState
 from tiervdb.engine.state import Late, Moved, ShardState, Tip
 from tiervdb.engine.view import View
 from tiervdb.engine.wal import Wal
-from tiervdb.errors import WritesRefusedError
+from tiervdb.errors import ClosedError, WritesRefusedError
 from tiervdb.format import manifest as fmt
 from tiervdb.format.manifest import Manifest, ManifestEdit
 from tiervdb.format.operations import DeleteRows, Operation, UpsertRows
@@ -82,12 +82,24 @@ class ShardCore:
         self.flushed = threading.Condition(self.commit_lock)
         self.building = Building()
         self.log_ends: dict[str, int] = {}  # last seqs of sealed log files
+        self.closed = False
         self.visible: Tip = state.tip
         self._pending: deque[Tip] = deque()
         self._view: View | None = None
         self._frozen_tip: Tip | None = None
         self._wal_floor = 0  # bytes that had been appended when the active memtable began
         self._open_segments: weakref.WeakSet[Segment] = weakref.WeakSet(s.segment for s in state.segments.values())
+
+    def require_open(self) -> None:
+        """Raises ClosedError after ``close``: another process may write here by now."""
+        if self.closed:
+            raise ClosedError(f"the database in {self.env.local.root} was closed; open it again")
+
+    def close(self) -> None:
+        """Waits for work that is under way, then syncs and seals the log. Nothing is written after it."""
+        with self.graph_lock, self.work, self.flush_lock, self.manifest_lock, self.commit_lock:
+            self.closed = True
+        self.group.close()
 
     # -- reading
 
@@ -134,6 +146,7 @@ class ShardCore:
         return commit
 
     def _log(self, operations: Sequence[Operation], note: str | None) -> Commit:
+        self.require_open()
         self.group.check_writable()
         tip = self.state.tip
         numbered = number(tip.catalog, list(operations))
@@ -186,6 +199,7 @@ class ShardCore:
         """Closes the active memtable, or gives back one that an earlier flush could not finish; None: nothing to do."""
         self.group.check_whole()
         with self.commit_lock:
+            self.require_open()
             state = self.state
             if state.frozen is None:
                 if state.tip.seq == state.manifest.flushed_seq:
@@ -206,27 +220,42 @@ class ShardCore:
     ) -> Manifest:
         """Publishes the edited manifest, then swaps the state in memory. The caller holds the manifest lock.
 
-        WritesRefusedError after a failed write: the next manifest may be there already, and what it names must not change.
+        WritesRefusedError after a failed write: the next manifest may be there, and what it names must not change.
 
         ``moved``: as in ShardState.swap. ``late``: called under the commit lock with the new segments. An edit with
         ``flushed`` ends the frozen memtable.
         """
         self.group.check_whole()
+        self.require_open()
         manifest = fmt.apply(self.state.manifest, edit)
         known = {s.id: s for s in self.state.segments.values()}
         self._note_removed_objects(manifest)
         opened = [self._opened(entry, known.get(entry.id), manifest) for entry in manifest.segments]
         self._publish(manifest)
         with self.commit_lock:
-            if edit.flushed is not None:
-                self.state.frozen = None
-                self._frozen_tip = None
-                self.wal.forget_chains(edit.flushed.seq)
-            found = late({s.id: s for s in opened}) if late is not None else ()
-            self.state.swap(manifest, opened, moved or {}, found)
-            self._view = None
-            self.flushed.notify_all()
+            try:
+                self._swap(manifest, edit, opened, moved or {}, late)
+            except BaseException as error:
+                self.group.fail(error)  # the manifest is there, and memory does not follow it
+                raise
         return manifest
+
+    def _swap(
+        self,
+        manifest: Manifest,
+        edit: ManifestEdit,
+        opened: Sequence[SegmentState],
+        moved: Moved,
+        late: Callable[[Mapping[str, SegmentState]], Late] | None,
+    ) -> None:
+        found = late({s.id: s for s in opened}) if late is not None else ()
+        if edit.flushed is not None:
+            self.state.frozen = None
+            self._frozen_tip = None
+            self.wal.forget_chains(edit.flushed.seq)
+        self.state.swap(manifest, opened, moved, found)
+        self._view = None
+        self.flushed.notify_all()
 
     def _note_removed_objects(self, manifest: Manifest) -> None:
         """Cold objects that lose their manifest are written down first: a crash must not leave them for ever."""
@@ -285,5 +314,7 @@ def _without_rows(operation: Operation, ids: pa.Array) -> Operation:
 
 
 def _is_in(ids: pa.Array, among: pa.Array) -> np.ndarray:
+    if ids.type != among.type:  # rows of another collection
+        return np.zeros(len(ids), np.bool_)
     found: np.ndarray = pa.compute.is_in(ids, value_set=among).to_numpy(zero_copy_only=False)
     return found

@@ -47,7 +47,7 @@ def run(local: LocalDir, store: ObjectStore, planned: DropPlan) -> None:
         local.delete(paths.IDENTITY, durable=True)
         for key in (*planned.pins, *planned.objects):
             store.delete(key)
-        for name in planned.files:
+        for name in (*planned.files, paths.WRITER_LOCK):
             local.delete(name)
     finally:
         lock.release()

@@ -98,6 +98,7 @@ def _log_needed(span: LogSpan, current: Manifest, pinned: Sequence[tuple[Pin, Ma
 def collect(core: ShardCore) -> GcPlan:
     """Deletes what may go, and says what that was."""
     with core.work, core.manifest_lock:
+        core.require_open()
         core.group.check_whole()  # else a manifest that is newer than the one in memory may be there
         pinned = _unlist(core)
         keys = [key for intent in _ripe_intents(core) for key in intent.keys]

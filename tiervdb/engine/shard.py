@@ -148,6 +148,6 @@ class Shard:
         if self._maintenance is not None:
             self._maintenance.stop()
         try:
-            self.core.group.close()
+            self.core.close()
         finally:
             self._lock.release()

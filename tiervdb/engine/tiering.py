@@ -81,6 +81,7 @@ def plan_for(core: ShardCore, schema: CollectionSchema, fraction: float, to_cold
 def _check_tenure(core: ShardCore) -> None:
     """A writer that was shut out of the store stops writing altogether."""
     try:
+        core.require_open()
         core.env.cold.epoch()
     except FencedError as error:
         core.group.fail(error)

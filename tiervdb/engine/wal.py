@@ -107,7 +107,6 @@ class Wal:
         if self._file is None:
             header = replace(self._header, first_seq=first_seq, chain=self.end.chain)
             name = paths.WalName(self._header.shard, first_seq).name
-            self._local.delete(name)  # only an empty file of a session that died before its first record can be there
             self._file = self._local.append_file(name)
             self._file.write(header.encode())
         return self._file

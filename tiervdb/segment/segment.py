@@ -298,6 +298,7 @@ class Segment:
     def _measured(self) -> Measured:
         sketch = self._sketch
         return Measured(
+            metric=self.metric,
             tier=self.entry.tier,
             rows=self.rows,
             dim=self.dim,

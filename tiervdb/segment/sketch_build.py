@@ -90,7 +90,7 @@ def train_codebook(codebook_id: str, collection: int, metric: Metric, source: Ve
     """Trains on a sample of the rows, with the codec that the data needs. ``clock`` times nothing but measurements.
 
     PQ is several times faster to scan; where it falls short of the target recall on a trial and RaBitQ is better,
-    RaBitQ is taken.
+    RaBitQ is taken. So it is for inner products, whose queries may be unlike the rows that a trial asks with.
     """
     dim = source.vectors(np.zeros(1, np.int64)).shape[1]
     sample = source.vectors(sample_rows(source.rows, dim))
@@ -98,7 +98,7 @@ def train_codebook(codebook_id: str, collection: int, metric: Metric, source: Ve
     def trained(codec: Codec) -> Codebook:
         return train(codebook_id, collection, metric, codec, sample, source.rows)
 
-    if not PQ_LEAST_DIMS <= dim < PQ_MOST_DIMS:
+    if metric == "ip" or not PQ_LEAST_DIMS <= dim < PQ_MOST_DIMS:
         return trained("rabitq4")
     quick = trained("pq4fs")
     reached = _trial(quick, sample, clock)

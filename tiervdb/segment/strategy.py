@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tiervdb.segment.calibration import GraphCalibration, SketchCalibration, scaled_for_k
 from tiervdb.segment.request import SearchRequest
-from tiervdb.types import Tier
+from tiervdb.types import Metric, Tier
 
 EXACT_FLOATS = 500_000  # of matching vectors: gathering and comparing them is faster than scanning codes, in a large
 EXACT_LEAST, EXACT_SHARE = 75_000, 0.04  # segment; in a small one up to this many, and this share of its floats
@@ -48,6 +48,7 @@ Strategy = Exact | BySketch | ByGraph
 class Measured:
     """What is known of a segment. ``nlist``: 0 without a sketch."""
 
+    metric: Metric
     tier: Tier
     rows: int
     dim: int
@@ -58,6 +59,8 @@ class Measured:
 
 def choose(known: Measured, k: int, live: int, request: SearchRequest) -> Strategy:
     """The strategy for ``k`` neighbours among ``live`` rows. k is at most ``live``."""
+    if known.metric == "ip":  # queries are often unlike the rows that the sketch was measured with
+        request = replace(request, recall=1 - (1 - request.recall) / 2)
     if request.exact:
         return Exact("asked for")
     if request.ef is not None and known.graph is not None:

@@ -41,7 +41,7 @@ def shared_plan(segments: Sequence[Segment], k: int, alive: Sequence[int], reque
 
 
 def _measured_together(segments: Sequence[Segment], recall: float) -> SketchRung | None:
-    """The cheapest parameters that reach the recall on average over all rows; None: none that all were measured with."""
+    """The cheapest parameters that all were measured with and that reach the recall on average over all rows."""
     tables = [{(r.nprobe, r.rerank): r for r in c.rungs} for s in segments if (c := s.calibration()) is not None]
     weights = np.array([s.rows for s in segments]) / sum(s.rows for s in segments)
     enough = []

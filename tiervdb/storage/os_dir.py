@@ -159,6 +159,17 @@ class OsDir:
             if durable:
                 self.disk.sync_folder(path.parent)
 
+    def remove_empty_folders(self) -> None:
+        """Removes the folders without a file in them, this directory included. Not durable."""
+        for folder in sorted((p for p in self.root.rglob("*") if p.is_dir()), reverse=True):
+            self._remove_if_empty(folder)
+        self._remove_if_empty(self.root)
+
+    def _remove_if_empty(self, folder: Path) -> None:
+        with os_errors("removing", folder):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
     # Shared with other processes.
 
     def shared_words(self, name: str, count: int) -> SharedWords:
