@@ -113,7 +113,12 @@ def test_there_is_a_file_of_every_kind(whole: Path) -> None:
     assert [kind for kind, (pattern, _) in KINDS.items() if not files_of(whole, pattern)] == []
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+SHORT = {"first byte", "middle bit", "half", "emptied"}  # of the short form
+
+
+@pytest.mark.parametrize(
+    "damage", [pytest.param(name, marks=() if name in SHORT else pytest.mark.slow) for name in DAMAGES]
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_damage(whole: Path, truth: dict[str, Any], tmp_path: Path, kind: str, damage: str) -> None:
     pattern, is_referenced = KINDS[kind]

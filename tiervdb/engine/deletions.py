@@ -7,7 +7,7 @@ import hashlib
 import msgspec
 import numpy as np
 
-from tiervdb.errors import CorruptionError
+from tiervdb.errors import CorruptionError, ObjectNotFoundError
 from tiervdb.format import deletion_vector, paths
 from tiervdb.format.manifest import FileRef, SegmentEntry
 from tiervdb.storage.local_dir import LocalDir
@@ -31,7 +31,13 @@ def read_deletions(local: LocalDir, entry: SegmentEntry) -> Mask | None:
     if entry.deletions is None:
         return None
     name = entry.deletions.name
-    dead = deletion_vector.decode(local.read(name), str(local.path(name)), entry.rows)
+    try:
+        data = local.read(name)
+    except ObjectNotFoundError as error:
+        raise CorruptionError(
+            f"{error}, but the manifest names it. Restore the directory, or a backup of it"
+        ) from error
+    dead = deletion_vector.decode(data, str(local.path(name)), entry.rows)
     if int(np.count_nonzero(dead)) != entry.dead:
         raise CorruptionError(
             f"{local.path(name)} marks other rows than its manifest counts: it belongs to another version. "

@@ -13,7 +13,7 @@ from tiervdb.engine import pins, recovery, time_travel, wal
 from tiervdb.engine.manifest_store import ManifestStore
 from tiervdb.engine.opener import SegmentOpener
 from tiervdb.engine.view import Tools, View
-from tiervdb.errors import ObjectNotFoundError, StateError
+from tiervdb.errors import CorruptionError, ObjectNotFoundError, StateError
 from tiervdb.format import paths
 from tiervdb.format.documents import Owner, Pin
 from tiervdb.format.manifest import Manifest
@@ -93,8 +93,11 @@ class Reader:
                     view = self._replayed(stretch)
                     weakref.finalize(view, _unpin, self.env, pin, lock)
                     return _Held(view, stretch.manifest)
-            except ObjectNotFoundError:
-                pass  # the writer went on between choosing and pinning: choose again
+            except ObjectNotFoundError as error:
+                if stretch.manifest.version in self.env.manifests.versions():
+                    _unpin(self.env, pin, lock)
+                    raise CorruptionError(f"{error}, but the database needs it; run `tiervdb check`") from error
+                # else the writer went on between choosing and pinning: choose again
             except BaseException:
                 _unpin(self.env, pin, lock)
                 raise
