@@ -43,7 +43,7 @@ def searcher(
     """A search for the words nearest to a query. ``refine``: so many times k candidates are compared exactly."""
 
     def search(query: np.ndarray) -> list[str]:
-        asked = opened.search(query).distance_type("cosine").select(["word"]).limit(k)
+        asked = opened.search(query).distance_type("cosine").select(["word", "_distance"]).limit(k)
         asked = asked.nprobes(nprobes).ef(ef).refine_factor(refine)
         if where is not None:
             asked = asked.where(where, prefilter=True)

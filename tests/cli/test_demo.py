@@ -63,7 +63,7 @@ def test_it_leaves_sound_databases_and_commands_that_work(shown: str, folder: Pa
     for path, rows in ((folder / "demo" / "words", 10_000), (folder / "demo" / "copy", 20_000)):
         with tiervdb.open(path, create=False) as db:
             assert len(db["words"]) == rows
-        assert tiervdb.check(path).findings == []
+        assert {finding.severity for finding in tiervdb.check(path).findings} <= {"info"}
     commands = [line.strip() for line in shown.splitlines() if line.startswith("   tiervdb ")]
     assert len(commands) == 7
     for command in commands:

@@ -23,6 +23,7 @@ from tiervdb.errors import (
     CopiedDatabaseError,
     DatabaseLockedError,
     FeatureUnavailableError,
+    FencedError,
     InvalidInputError,
     NewerFormatError,
     NoRepositoryError,
@@ -31,6 +32,7 @@ from tiervdb.errors import (
     SettingsMismatchError,
     StateError,
     TiervdbError,
+    WritesRefusedError,
 )
 from tiervdb.format.operations import DeleteRows
 
@@ -393,3 +395,70 @@ def test_refreshing_what_does_not_move(db: tiervdb.Database, words: tiervdb.Coll
     assert db.refresh() == db.seq
     with db.at(seq=db.seq) as before, pytest.raises(StateError, match="does not move"):
         before.refresh()
+
+
+def test_what_a_reader_has_open_is_not_dropped(tmp_path: Path) -> None:
+    tiervdb.open(tmp_path / "db", options=OPTIONS).close()
+    with tiervdb.open(tmp_path / "db", read_only=True), pytest.raises(DatabaseLockedError, match="being read"):
+        tiervdb.drop(tmp_path / "db")
+    tiervdb.drop(tmp_path / "db")
+    assert not (tmp_path / "db").exists()
+
+
+def test_a_copy_does_not_drop_what_the_original_has(tmp_path: Path) -> None:
+    with tiervdb.open(tmp_path / "db", cold=tmp_path / "store", options=OPTIONS) as db:
+        words = db.create_collection("words", dim=1, metric="l2", id_type="int64")
+        words.upsert(ids=[1, 2], vectors=[[1.0], [2.0]])
+        db.demote("words")
+    shutil.copytree(tmp_path / "db", tmp_path / "copy")
+    with pytest.raises(CopiedDatabaseError):
+        tiervdb.drop(tmp_path / "copy")
+    with tiervdb.open(tmp_path / "db", options=OPTIONS) as db:
+        assert db["words"].search([1.0], k=5, exact=True).ids.tolist() == [1, 2]
+
+
+def test_a_copied_clone_keeps_what_its_snapshots_need(tmp_path: Path) -> None:
+    with tiervdb.open(tmp_path / "db", cold=tmp_path / "store", options=OPTIONS) as db:
+        words = db.create_collection("words", dim=1, metric="l2", id_type="int64")
+        words.upsert(ids=[1, 2], vectors=[[1.0], [2.0]])
+        db.demote("words")
+        db.snapshot("s1")
+        db.promote("words")
+    shutil.copytree(tmp_path / "db", tmp_path / "copy")
+    with tiervdb.open(tmp_path / "copy", copied="clone", options=OPTIONS) as copy:
+        with tiervdb.open(tmp_path / "db", options=OPTIONS) as db:
+            db.drop_snapshot("s1")
+            db.maintain()
+        with copy.at("s1") as before:
+            assert before["words"].search([1.0], k=5, exact=True).ids.tolist() == [1, 2]
+
+
+def test_taking_over_shuts_the_original_out_at_once(tmp_path: Path) -> None:
+    with tiervdb.open(tmp_path / "db", cold=tmp_path / "store", options=OPTIONS) as db:
+        words = db.create_collection("words", dim=1, metric="l2", id_type="int64")
+        words.upsert(ids=[1, 2], vectors=[[1.0], [2.0]])
+        db.demote("words")
+    shutil.copytree(tmp_path / "db", tmp_path / "copy")
+    with (
+        tiervdb.open(tmp_path / "copy", copied="take_over", options=OPTIONS) as owner,
+        tiervdb.open(tmp_path / "db", options=OPTIONS) as original,
+    ):
+        original.promote("words")
+        original.maintain()
+        assert owner["words"].search([1.0], k=5, exact=True).ids.tolist() == [1, 2]
+        original["words"].upsert(ids=[3], vectors=[[3.0]])
+        with pytest.raises(FencedError):
+            original.demote("words")
+        with pytest.raises(WritesRefusedError):
+            original["words"].delete(ids=[1])
+
+
+def test_a_clone_inside_the_database_is_refused(db: tiervdb.Database) -> None:
+    with pytest.raises(InvalidInputError, match="lies within"):
+        db.clone(db.path / "copy")
+
+
+def test_a_file_is_not_a_database(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("hello")
+    with pytest.raises(NotADatabaseError, match="is a file"):
+        tiervdb.open(tmp_path / "file")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import pytest
 
@@ -10,6 +11,7 @@ from tiervdb.clock import ManualClock
 from tiervdb.engine.cold_store import ColdStore
 from tiervdb.errors import CorruptionError, FencedError, ObjectExistsError, StoreUnavailableError
 from tiervdb.format import documents, paths
+from tiervdb.format.documents import Identity, Place, TimelineRecord
 from tiervdb.storage.directory_store import DirectoryStore
 from tiervdb.storage.os_dir import OsDir
 
@@ -19,8 +21,29 @@ def store(os_dir: OsDir) -> FaultyStore:
     return FaultyStore(DirectoryStore(os_dir))
 
 
-def writer(store: FaultyStore, seed: int = 1, database: int = 1, is_private: bool = False) -> ColdStore:
-    return ColdStore(store, an_id(database), an_id(2), OWNER, ManualClock(), random.Random(seed), is_private)
+def writer(
+    store: FaultyStore, seed: int = 1, database: int = 1, is_private: bool = False, timelines: Sequence[int] = (2,)
+) -> ColdStore:
+    """``timelines``: its own, then those that it descends from."""
+    lines = [TimelineRecord(id=an_id(number), created_us=1) for number in timelines]
+    identity = Identity(
+        database_id=an_id(database),
+        shards=1,
+        timeline=lines[0],
+        ancestors=tuple(lines[1:]),
+        created_us=1,
+        place=Place(inode=1, machine=""),
+        cold_url=None if is_private else "file:///store",
+    )
+    return ColdStore(store, identity, OWNER, ManualClock(), random.Random(seed))
+
+
+def test_a_takeover_shuts_out_a_writer_that_never_wrote_to_the_store(store: FaultyStore) -> None:
+    original = writer(store)
+    assert writer(store, 2, timelines=(3, 2)).epoch() == 1
+    with pytest.raises(FencedError, match="epoch 1"):
+        original.epoch()
+    assert writer(store, 4, timelines=(4, 3, 2)).epoch() == 2
 
 
 def test_each_writer_takes_the_next_epoch_once(store: FaultyStore) -> None:

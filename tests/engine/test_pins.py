@@ -91,12 +91,12 @@ def test_a_pin_that_is_swept_while_it_is_made_leaves_no_empty_file(tmp_path) -> 
 def test_intents_are_durable_and_listed_until_forgotten(
     crash_dir: CrashDir, clock: ManualClock, rng: random.Random
 ) -> None:
-    one = intents.record(crash_dir, ["a/b"], 3, clock, rng, "upload")
+    one = intents.record(crash_dir, 0, ["a/b"], 3, clock, rng, "upload")
     crash_dir.drop_unsynced()
     after = OsDir(crash_dir.root, sync=False)
     assert (one.keys, one.epoch, one.created_us, one.kind) == (("a/b",), 3, CLOCK_US, "upload")
-    other = intents.record(after, [], 3, clock, rng, "remove")
+    other = intents.record(after, 1, [], 3, clock, rng, "remove")
     assert {i.id for i in intents.listed(after)} == {one.id, other.id}
-    assert one in intents.listed(after)
+    assert intents.listed(after, 0) == [one]
     intents.forget(after, one.id)
     assert intents.listed(after) == [other]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,7 @@ def test_the_clock_may_step_back(bench: Bench) -> None:
         bench.stop()
         bench.start()
     times = bench.db.log().column("time").to_pylist()
-    assert all(one < other for one, other in zip(times, times[1:], strict=False))
+    assert all(one < other for one, other in pairwise(times))
 
 
 def test_what_was_written_but_not_synced_may_go_with_the_power(bench: Bench) -> None:

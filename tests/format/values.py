@@ -207,7 +207,7 @@ DOCUMENTS: dict[str, documents.Document] = {
         name="before",
         keys=("k",),
     ),
-    "intent": documents.Intent(id=an_id(8), kind="demote", epoch=1, created_us=3, keys=("a/b",), files=("c",)),
+    "intent": documents.Intent(id=an_id(8), kind="upload", shard=0, epoch=1, created_us=3, keys=("a/b",), files=("c",)),
     "epoch": documents.EpochDocument(
         database_id=an_id(1), epoch=4, timeline=an_id(2), writer=an_id(6), created_us=3, owner=OWNER
     ),

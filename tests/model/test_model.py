@@ -12,7 +12,7 @@ FIXED = settings(derandomize=True, deadline=None, database=None, suppress_health
 
 
 def test_the_database_does_what_the_model_does() -> None:
-    run_state_machine_as_test(DatabaseMachine, settings=settings(FIXED, max_examples=30, stateful_step_count=30))
+    run_state_machine_as_test(DatabaseMachine, settings=settings(FIXED, max_examples=80, stateful_step_count=30))
 
 
 @pytest.mark.slow

@@ -37,7 +37,7 @@ LOG_COLUMNS = {
     "deleted": readable.text,
     "note": readable.text,
 }
-FINDING_COLUMNS = {"severity": readable.text, "file": readable.text, "problem": readable.text, "advice": readable.text}
+STYLES = {"error": "bold red", "warning": "yellow", "info": "dim"}
 
 
 def status(path: DatabasePath, json: Json = False) -> None:
@@ -84,12 +84,10 @@ def check(path: DatabasePath, json: Json = False) -> None:
     output = Output(json)
     report = tiervdb.check(path)
     output.document(report)
-    if report.findings:
-        rows = [[f.severity, f.file, f.problem, f.advice] for f in report.findings]
-        output.table(list(FINDING_COLUMNS), rows)
-    output.say(
-        f"checked {readable.plural(report.files, 'file')}, {readable.size(report.bytes)}: "
-        + (readable.plural(len(report.findings), "finding") if report.findings else "no damage")
-    )
-    if any(finding.severity == "error" for finding in report.findings):
+    for found in report.findings:
+        output.say(f"{found.severity}: {found.file}: {found.problem}; {found.advice}", STYLES[found.severity])
+    errors = sum(found.severity == "error" for found in report.findings)
+    looked_at = f"checked {readable.plural(report.files, 'file')}, {readable.size(report.bytes)}"
+    output.say(f"{looked_at}: {readable.plural(errors, 'error') if errors else 'no damage'}")
+    if errors:
         raise typer.Exit(CorruptionError.exit_code)

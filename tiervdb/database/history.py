@@ -79,7 +79,8 @@ def session_at(session: Session, target: Target) -> Session:
         held = time_travel.stretches(env.local, env.shard, env.manifests, session.view().seq)
         seq = _seq_of(session, target, held)
         reader = Reader.at(env, time_travel.at_seq(held, seq), seq)
-    return Session(reader, session.identity, session.clock, f"a view of the past, as of commit {reader.view().seq}")
+    why = f"a view of the past, as of commit {reader.view().seq}"
+    return Session(reader, session.identity, session.clock, why, shares=True)
 
 
 def clone(session: Session, path: Path, target: Target) -> Path:
@@ -114,7 +115,7 @@ def _reader_env(session: Session) -> ReaderSurroundings:
     env = session.env
     if isinstance(env, ReaderSurroundings):
         return env
-    return reader_surroundings(env.local, session.identity, env.opener.store, env.options, env.clock, env.rng)
+    return reader_surroundings(env.local, session.identity, env.opener, env.tools, env.clock, env.rng)
 
 
 def _pins_by_id(session: Session) -> dict[str, Pin]:

@@ -15,7 +15,7 @@ from tiervdb.database.session import Session
 from tiervdb.engine import drop as dropping
 from tiervdb.engine import identity as identities
 from tiervdb.engine import open as engine
-from tiervdb.errors import FeatureUnavailableError, InvalidInputError
+from tiervdb.errors import FeatureUnavailableError, InvalidInputError, NotADatabaseError
 from tiervdb.format import paths
 from tiervdb.storage.local_dir import LocalDir
 from tiervdb.storage.open import Store, open_store
@@ -71,7 +71,13 @@ def open(
     if cache_bytes is not None:
         chosen = replace(chosen, cache_bytes=cache_bytes)
     setting = engine.Setting(store, durability, copied, create, chosen)
-    return open_in(OsDir(Path(path)), setting, SystemClock(), random.SystemRandom(), read_only=read_only)
+    return open_in(_directory(path), setting, SystemClock(), random.SystemRandom(), read_only=read_only)
+
+
+def _directory(path: str | PathLike[str]) -> OsDir:
+    if Path(path).is_file():
+        raise NotADatabaseError(f"{path} is a file, not a tiervdb database; give the path of a directory")
+    return OsDir(Path(path))
 
 
 def open_in(local: LocalDir, setting: engine.Setting, clock: Clock, rng: random.Random, *, read_only: bool) -> Database:
@@ -89,9 +95,9 @@ def drop(path: str | PathLike[str], *, cold: Store | None = None) -> None:
     Objects that clones still need stay. ``cold``: a ``Store`` with credentials, if its cold store needs them.
     Raises NotADatabaseError, DatabaseLockedError if it is open, StoreUnavailableError or StoreRefusedError.
     """
-    local = OsDir(Path(path))
+    local = _directory(path)
     store = open_store(cold or identities.read(local).cold_url or local.path(paths.COLD_DIR), create=False)
-    dropping.run(local, store, dropping.plan(local, store))
+    dropping.drop(local, store)
     local.remove_empty_folders()
 
 

@@ -16,7 +16,7 @@ from tiervdb.database.values import CollectionStats, Stats, Status
 from tiervdb.engine import pins
 from tiervdb.engine.source import SegmentSource, Source
 from tiervdb.engine.view import View
-from tiervdb.errors import CollectionNotFoundError, InvalidInputError, TiervdbError
+from tiervdb.errors import CollectionNotFoundError, InvalidInputError
 from tiervdb.types import CollectionSchema, to_datetime
 
 Bound = int | datetime | str | None
@@ -82,11 +82,8 @@ def _background(session: Session) -> str | None:
     """Why the last background work failed, if it did."""
     if session.read_only is not None:
         return None
-    try:
-        session.shard("tell its status").check_background()
-    except TiervdbError as error:
-        return f"{type(error).__name__}: {error}"
-    return None
+    failure = session.shard("tell its status").background_failure
+    return None if failure is None else f"{type(failure).__name__}: {failure}"
 
 
 def _collection_stats(view: View, schema: CollectionSchema) -> CollectionStats:

@@ -23,13 +23,19 @@ from tiervdb.types import CollectionSchema
 class Session:
     """A shard that is written, or a state that is read, for one Database and all its collections. Thread-safe."""
 
-    def __init__(self, source: Shard | Reader, identity: Identity, clock: Clock, read_only: str | None) -> None:
-        """``read_only``: why it cannot be written, as messages say it; None: it can."""
+    def __init__(
+        self, source: Shard | Reader, identity: Identity, clock: Clock, read_only: str | None, *, shares: bool = False
+    ) -> None:
+        """``read_only``: why it cannot be written, as messages say it; None: it can.
+
+        ``shares``: the source uses the cold store of another session, which closes it.
+        """
         self.path = source.core.env.local.root if isinstance(source, Shard) else source.env.local.root
         self.identity = identity
         self.clock = clock
         self.read_only = read_only
         self._source: Shard | Reader | None = source
+        self._shares = shares
         self._pid = os.getpid()
         self._lock = threading.Lock()
 
@@ -84,7 +90,7 @@ class Session:
             if source is None or os.getpid() != self._pid:
                 return
             self._source = None  # a reader's pin goes with its view
-        if isinstance(source, Shard):
+        if not self._shares:
             source.close()
 
     def _use(self) -> Shard | Reader:

@@ -9,34 +9,33 @@ from collections.abc import Iterator
 from tiervdb.clock import Clock
 from tiervdb.errors import FencedError, ObjectExistsError, ObjectNotFoundError
 from tiervdb.format import documents, paths
-from tiervdb.format.documents import EpochDocument, Owner, Pin
+from tiervdb.format.documents import EpochDocument, Identity, Owner, Pin
 from tiervdb.storage.object_store import ObjectStore
 
 
 class ColdStore:
     """Keys are ``<database id>/<epoch>/<uuid>``, never reused. Thread-safe.
 
-    ``is_private``: the store is the database's own subdirectory, so that all in it is its own.
+    ``is_private``: whether the store is the database's own subdirectory, so that all in it is its own.
     An epoch is taken, by creating its document, before the first write; a newer one shuts this writer out.
     """
 
     def __init__(
         self,
         store: ObjectStore,
-        database_id: str,
-        timeline: str,
+        identity: Identity,
         owner: Owner,
         clock: Clock,
         rng: random.Random,
-        is_private: bool,
     ) -> None:
         self.store = store
-        self._database_id = database_id
-        self._timeline = timeline
+        self._database_id = identity.database_id
+        self._timeline = identity.timeline.id
+        self._timelines = {identity.timeline.id, *(line.id for line in identity.ancestors)}
         self._owner = owner
         self._clock = clock
         self._rng = rng
-        self._is_private = is_private
+        self.is_private = identity.cold_url is None
         self._lock = threading.Lock()
         self._epoch: int | None = None
 
@@ -46,12 +45,7 @@ class ColdStore:
             if self._epoch is None:
                 self._epoch = self._take()
             elif self._exists(self._epoch + 1):
-                raise FencedError(
-                    f"another writer has taken over database {self._database_id} in {self.store.url} (epoch "
-                    f"{self._epoch + 1}); "
-                    "this one must stop. To go on from here as a database of its own, open the directory with "
-                    'copied="clone"'
-                )
+                raise self._fenced(self._epoch + 1)
             return self._epoch
 
     def new_key(self, role: str) -> str:
@@ -61,7 +55,7 @@ class ColdStore:
     def owns(self, key: str) -> bool:
         """Whether the object is this database's own: only these may it ever delete."""
         parsed = paths.parse_key(key)
-        return isinstance(parsed, paths.ObjectKey) and (self._is_private or parsed.database_id == self._database_id)
+        return isinstance(parsed, paths.ObjectKey) and (self.is_private or parsed.database_id == self._database_id)
 
     def pins(self) -> Iterator[Pin]:
         """The pins that clones and restores hold on this database's objects."""
@@ -73,7 +67,9 @@ class ColdStore:
             yield documents.decode_pin(data, f"{self.store.url}/{found.key}")
 
     def _take(self) -> int:
-        epoch = self._latest() + 1
+        latest = self._latest()
+        self._check_descent(latest)
+        epoch = latest + 1
         while True:
             document = EpochDocument(
                 database_id=self._database_id,
@@ -89,6 +85,23 @@ class ColdStore:
                 epoch += 1
             else:
                 return epoch
+
+    def _check_descent(self, epoch: int) -> None:
+        """The last writer must have been on this database's own timeline, or on one that it descends from."""
+        if epoch == 0:
+            return
+        key = paths.EpochKey(self._database_id, epoch).key
+        document = documents.decode_epoch(self.store.get(key), f"{self.store.url}/{key}")
+        if document.timeline not in self._timelines:
+            raise self._fenced(epoch)
+
+    def _fenced(self, epoch: int) -> FencedError:
+        return FencedError(
+            f"another writer has taken over database {self._database_id} in {self.store.url} (epoch {epoch}); this "
+            "one must "
+            'stop. To go on from here as a database of its own, copy the directory and open the copy with '
+            'copied="clone"'
+        )
 
     def _latest(self) -> int:
         parsed = (paths.parse_key(found.key) for found in self.store.list(paths.epoch_prefix(self._database_id)))

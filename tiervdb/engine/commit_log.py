@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from tiervdb.engine import wal
-from tiervdb.errors import CorruptionError
+from tiervdb.errors import CorruptionError, ObjectNotFoundError
 from tiervdb.format import commit_log as fmt
 from tiervdb.format import paths
 from tiervdb.format.commit_log import LoggedCommit
@@ -53,14 +53,17 @@ def keep(local: LocalDir, shard: int, name: str, names: Mapping[int, str]) -> No
 
 def read(local: LocalDir, shard: int, until: int, names: Mapping[int, str]) -> list[TimedCommit]:
     """All commits up to ``until`` that are still known, oldest first."""
-    found: dict[int, TimedCommit] = {}
-    for old in _kept(local, shard):
-        found |= {c.commit.seq: c for c in _read_kept(local, old.name)}
+    logged: dict[int, TimedCommit] = {}
     every = wal.file_names(local, shard)
     for name in every:
-        file = wal.read_file(local, name, last=name == every[-1], published_seq=0)
+        try:
+            file = wal.read_file(local, name, last=name == every[-1], published_seq=0)
+        except ObjectNotFoundError:
+            continue  # deleted since it was listed; its headers were kept before, so these are read afterwards
         timeline = "" if file.scan.header is None else file.scan.header.timeline
-        found |= {c.seq: TimedCommit(timeline, c) for c in _summaries(file, until, names)}
+        logged |= {c.seq: TimedCommit(timeline, c) for c in _summaries(file, until, names)}
+    kept = {c.commit.seq: c for old in _kept(local, shard) for c in _read_kept(local, old.name)}
+    found = {**kept, **logged}
     return [found[seq] for seq in sorted(found) if seq <= until]
 
 
@@ -99,9 +102,9 @@ def _kept(local: LocalDir, shard: int) -> list[paths.LogName]:
 
 
 def _read_kept(local: LocalDir, name: str) -> list[TimedCommit]:
-    """The kept commits of one file; none if a power loss damaged it, for it is a convenience and was never synced."""
+    """The kept commits of one file; none if it went or a power loss damaged it: a convenience, and never synced."""
     try:
         log = fmt.decode(local.read(name), str(local.path(name)))
-    except CorruptionError:
+    except (CorruptionError, ObjectNotFoundError):
         return []
     return [TimedCommit(log.timeline, commit) for commit in log.commits]

@@ -8,10 +8,10 @@ import msgspec
 
 from tiervdb.engine.core import ShardCore
 from tiervdb.engine.merge_plan import plan_graph, plan_merge
-from tiervdb.engine.replace import Input, replace
+from tiervdb.engine.replace import Input, input_of, replace
 from tiervdb.engine.sketching import coding_for
 from tiervdb.format import paths
-from tiervdb.format.manifest import FileRef, ManifestEdit, SegmentEntry
+from tiervdb.format.manifest import ManifestEdit, SegmentEntry
 from tiervdb.segment.concat import LiveRows
 from tiervdb.segment.hot import add_graph, write_hot
 from tiervdb.types import CollectionSchema
@@ -20,10 +20,11 @@ from tiervdb.types import CollectionSchema
 def merge_once(core: ShardCore) -> bool:
     """Does the next merge that is worth it, of any collection; False if none is."""
     with core.work, core.building.job():
+        core.require_open()
         for schema, entries in _collections(core):
             planned = plan_merge(entries, schema.dim, core.env.options.small_floats)
             if planned is not None:
-                merge(core, schema, [_input(core, segment_id) for segment_id in planned.segments])
+                merge(core, schema, [input_of(core, segment_id) for segment_id in planned.segments])
                 return True
     return False
 
@@ -56,6 +57,7 @@ def build_graph_once(core: ShardCore, cancelled: Callable[[], bool] = bool) -> b
     Takes long, and other work goes on meanwhile: a segment that is merged away before its graph is ready keeps none.
     """
     with core.graph_lock, core.building.job():
+        core.require_open()
         for schema, entries in _collections(core):
             wanted = plan_graph(entries, core.env.options.graph_min_rows)
             if wanted is not None:
@@ -65,20 +67,16 @@ def build_graph_once(core: ShardCore, cancelled: Callable[[], bool] = bool) -> b
 
 def _build_graph(core: ShardCore, schema: CollectionSchema, entry: SegmentEntry, cancelled: Callable[[], bool]) -> bool:
     core.building.add(entry.id)
-    segment = core.state.segments[entry.id].segment
+    segment = input_of(core, entry.id).state.segment
     with_graph = add_graph(core.env.local, segment, schema, clock=core.env.clock, cancelled=cancelled)
     if with_graph is None:
         return False
     with core.manifest_lock:
         now = core.state.manifest.segment(entry.id)
         if now is not None:  # its collection may have been dropped meanwhile
-            files = {**now.files, **with_graph.files}
-            core.install(ManifestEdit(replace_segments=(_with_files(now, files),)))
+            with_files = msgspec.structs.replace(now, files={**now.files, **with_graph.files})
+            core.install(ManifestEdit(replace_segments=(with_files,)))
     return True
-
-
-def _with_files(entry: SegmentEntry, files: dict[str, FileRef]) -> SegmentEntry:
-    return msgspec.structs.replace(entry, files=files)
 
 
 def _collections(core: ShardCore) -> list[tuple[CollectionSchema, list[SegmentEntry]]]:
@@ -90,8 +88,3 @@ def _collections(core: ShardCore) -> list[tuple[CollectionSchema, list[SegmentEn
         for c in manifest.collections
         if c.id in catalog.collections
     ]
-
-
-def _input(core: ShardCore, segment_id: str) -> Input:
-    state = core.state.segments[segment_id]
-    return Input(state, state.dead)

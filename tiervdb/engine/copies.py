@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from tiervdb.engine import gc, wal
 from tiervdb.engine import identity as identities
 from tiervdb.engine.core import manifest_objects
 from tiervdb.engine.manifest_store import ManifestStore
-from tiervdb.errors import AlreadyExistsError
+from tiervdb.errors import AlreadyExistsError, CorruptionError, InvalidInputError, ObjectNotFoundError
 from tiervdb.format import documents, paths
 from tiervdb.format.documents import BorrowedPin, Identity, Pin
 from tiervdb.format.manifest import Manifest
@@ -40,7 +40,7 @@ def clone(origin: Origin, parent: LocalDir, name: str, clock: Clock, rng: random
 
     Local files and those of a cold subdirectory are hard links; objects in a shared cold store are pinned there.
     """
-    _check_target(parent, name)
+    _check_target(origin.local, parent, name)
     partial = f".{name}.partial"
     for old in list(parent.walk(partial)):
         parent.delete(old)
@@ -77,7 +77,9 @@ def adopt_copy(
     database_id = identity.database_id if copied == "take_over" else paths.random_id(rng)
     adopted = identities.forked(identity, local, clock, rng, seq, current.flushed_time_us, database_id)
     if copied == "clone" and identity.cold_url is not None:
-        adopted = _pin_objects(store, current, adopted, clock, rng, seq)
+        held = [manifests.read(version) for version in manifests.versions()]
+        adopted = _pin_objects(store, current, {k for m in held for k in manifest_objects(m)}, adopted, clock, rng, seq)
+        _require_objects(store, current)
     manifests.publish(
         msgspec.structs.replace(
             current, version=current.version + 1, database_id=database_id, timeline=adopted.timeline.id
@@ -87,7 +89,24 @@ def adopt_copy(
     return adopted
 
 
-def _check_target(parent: LocalDir, name: str) -> None:
+def _require_objects(store: ObjectStore, manifest: Manifest) -> None:
+    """Looked at after they were pinned: what is there now stays."""
+    for key in manifest_objects(manifest):
+        try:
+            store.stat(key)
+        except ObjectNotFoundError as error:
+            raise CorruptionError(
+                f"{store.url} no longer holds {key}: the database that this directory was copied from has deleted it "
+                "since. "
+                "Use db.clone() there, which pins what the copy needs"
+            ) from error
+
+
+def _check_target(origin: LocalDir, parent: LocalDir, name: str) -> None:
+    if parent.path(name).resolve().is_relative_to(origin.root.resolve()):
+        raise InvalidInputError(
+            f"{parent.path(name)} lies within the database {origin.root}; clone to a path beside it"
+        )
     if parent.exists(name) or parent.path(name).exists():
         raise AlreadyExistsError(
             f"{parent.path(name)} exists already; clone to a path that does not, or tiervdb.drop() it first"
@@ -125,7 +144,8 @@ def _with_cold_objects(
 ) -> Identity:
     """A shared store keeps the objects under a pin; those of the source's own subdirectory are linked or copied."""
     if origin.identity.cold_url is not None:
-        return _pin_objects(origin.store, origin.manifest, identity, clock, rng, origin.seq)
+        keys = set(manifest_objects(origin.manifest))
+        return _pin_objects(origin.store, origin.manifest, keys, identity, clock, rng, origin.seq)
     cold = target.sub(paths.COLD_DIR)
     for key in sorted(manifest_objects(origin.manifest)):
         cold.link(origin.local.path(f"{paths.COLD_DIR}/{key}"), key)
@@ -133,17 +153,23 @@ def _with_cold_objects(
 
 
 def _pin_objects(
-    store: ObjectStore, manifest: Manifest, identity: Identity, clock: Clock, rng: random.Random, seq: int
+    store: ObjectStore,
+    manifest: Manifest,
+    keys: Iterable[str],
+    identity: Identity,
+    clock: Clock,
+    rng: random.Random,
+    seq: int,
 ) -> Identity:
-    """Writes a pin under the id of each database whose objects the manifest names, and notes them in the identity."""
+    """Writes a pin under the id of each database that owns one of the objects, and notes them in the identity."""
     keys_by_owner: dict[str, list[str]] = {}
-    for key in sorted(manifest_objects(manifest)):
+    for key in sorted(keys):
         parsed = paths.parse_key(key)
         if isinstance(parsed, paths.ObjectKey):
             keys_by_owner.setdefault(parsed.database_id, []).append(key)
     borrowed = []
-    for owner, keys in keys_by_owner.items():
-        pin = _pin(manifest, identity, keys, clock, rng, seq)
+    for owner, own_keys in keys_by_owner.items():
+        pin = _pin(manifest, identity, own_keys, clock, rng, seq)
         store.put(paths.ColdPinKey(owner, pin.id).key, documents.encode(pin))
         borrowed.append(BorrowedPin(database_id=owner, pin=pin.id))
     return msgspec.structs.replace(identity, borrowed=tuple(borrowed))

@@ -30,7 +30,7 @@ from tiervdb.engine.memtable import Memtable
 from tiervdb.engine.opener import SegmentOpener
 from tiervdb.engine.source import SegmentState
 from tiervdb.engine.state import Late, Moved, ShardState, Tip
-from tiervdb.engine.view import View
+from tiervdb.engine.view import Tools, View
 from tiervdb.engine.wal import Wal
 from tiervdb.errors import ClosedError, WritesRefusedError
 from tiervdb.format import manifest as fmt
@@ -42,6 +42,8 @@ from tiervdb.storage.local_dir import LocalDir
 from tiervdb.types import CollectionSchema, Commit, to_datetime
 
 Build = Callable[[View, pa.Array | None], list[Operation]]
+
+_ATTEMPTS = 4  # to build a commit without the commit lock
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Surroundings:
     manifests: ManifestStore
     opener: SegmentOpener
     cold: ColdStore
+    tools: Tools
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,6 @@ class ShardCore:
         self.graph_lock = threading.RLock()  # one graph at a time; taken before all others
         self.manifest_lock = threading.RLock()
         self.commit_lock = threading.RLock()
-        self.flushed = threading.Condition(self.commit_lock)
         self.building = Building()
         self.log_ends: dict[str, int] = {}  # last seqs of sealed log files
         self.closed = False
@@ -128,22 +130,32 @@ class ShardCore:
         return commit
 
     def commit_where(self, build: Build, schema: CollectionSchema, note: str | None = None) -> Commit:
-        """Commits what ``build(view, None)`` makes; ids written since are built again under the commit lock."""
-        base = self.view()
-        operations = build(base, None)
-        with self.commit_lock:
-            now = self.state.view(self.state.tip)
-            changed = self._written_since(schema, base.seq, now)
-            if changed is None:
-                operations = build(now, None)
-            elif len(changed):
-                operations = [*_without(operations, changed), *build(now, changed)]
-            operations = [o for o in operations if not _is_empty(o)]
-            if not operations:
-                return Commit(now.seq, to_datetime(now.time_us))
-            commit = self._log(operations, note)
+        """Commits what ``build(view, None)`` makes; ids written since are built again under the commit lock.
+
+        Where a flush came between, it is all built again: a few times without the lock, for it may read cold rows.
+        """
+        commit = None
+        for _ in range(_ATTEMPTS):
+            base = self.view()
+            operations = build(base, None)
+            with self.commit_lock:
+                now = self.state.view(self.state.tip)
+                changed = self._written_since(schema, base.seq, now)
+                if changed is not None:
+                    again = build(now, changed) if len(changed) else []
+                    commit = self._log_some([*_without(operations, changed), *again], now, note)
+                    break
+        if commit is None:
+            with self.commit_lock:
+                now = self.state.view(self.state.tip)
+                commit = self._log_some(build(now, None), now, note)
         self.group.wait(commit.seq)
         return commit
+
+    def _log_some(self, operations: Sequence[Operation], now: View, note: str | None) -> Commit:
+        """Logs the operations that concern any row; where none does, the newest commit stands for it."""
+        some = [operation for operation in operations if not _is_empty(operation)]
+        return self._log(some, note) if some else Commit(now.seq, to_datetime(now.time_us))
 
     def _log(self, operations: Sequence[Operation], note: str | None) -> Commit:
         self.require_open()
@@ -255,7 +267,6 @@ class ShardCore:
             self.wal.forget_chains(edit.flushed.seq)
         self.state.swap(manifest, opened, moved, found)
         self._view = None
-        self.flushed.notify_all()
 
     def _note_removed_objects(self, manifest: Manifest) -> None:
         """Cold objects that lose their manifest are written down first: a crash must not leave them for ever."""
@@ -263,7 +274,7 @@ class ShardCore:
         removed = [key for key in manifest_objects(self.state.manifest) if key not in kept]
         if removed:
             env = self.env
-            intents.record(env.local, removed, manifest.epoch, env.clock, env.rng, "remove")
+            intents.record(env.local, env.shard, removed, manifest.epoch, env.clock, env.rng, "remove")
 
     def _opened(self, entry: fmt.SegmentEntry, known: SegmentState | None, manifest: Manifest) -> SegmentState:
         if known is not None and known.entry == entry:
@@ -299,7 +310,7 @@ def _is_empty(operation: Operation) -> bool:
 
 def _without(operations: list[Operation], ids: pa.Array) -> list[Operation]:
     """The operations without their rows of these ids."""
-    return [_without_rows(operation, ids) for operation in operations]
+    return [_without_rows(operation, ids) for operation in operations] if len(ids) else operations
 
 
 def _without_rows(operation: Operation, ids: pa.Array) -> Operation:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tiervdb.engine import identity as identities
-from tiervdb.errors import DatabaseLockedError
+from tiervdb.engine import pins
+from tiervdb.errors import CopiedDatabaseError, DatabaseLockedError
 from tiervdb.format import documents, paths
 from tiervdb.format.documents import Identity
 from tiervdb.storage.local_dir import LocalDir
@@ -23,27 +24,34 @@ class DropPlan:
 
 
 def plan(local: LocalDir, store: ObjectStore) -> DropPlan:
-    """What would be deleted. NotADatabaseError if the directory is none."""
+    """What would be deleted. NotADatabaseError if the directory is none, CopiedDatabaseError if it is a copy of one."""
     identity = identities.read(local)
     files = tuple(sorted(local.walk("")))
     if identity.cold_url is None:
         return DropPlan(files, (), (), ())
+    if identities.was_copied(local, identity):  # the objects under its id are those of the original
+        raise CopiedDatabaseError(
+            f"{local.root} is a copy of a database's directory, and what lies in {identity.cold_url} is the "
+            "original's: remove the directory by hand, or open it with copied= first"
+        )
     wanted = _pinned_by_others(store, identity)
     own = sorted(found.key for found in store.list(f"{identity.database_id}/") if not _is_pin(found.key))
-    pins = tuple(paths.ColdPinKey(b.database_id, b.pin).key for b in identity.borrowed)
+    borrowed = tuple(paths.ColdPinKey(b.database_id, b.pin).key for b in identity.borrowed)
     kept = tuple(key for key in own if key in wanted)
-    return DropPlan(files, tuple(key for key in own if key not in wanted), kept, pins)
+    return DropPlan(files, tuple(key for key in own if key not in wanted), kept, borrowed)
 
 
-def run(local: LocalDir, store: ObjectStore, planned: DropPlan) -> None:
-    """Deletes what was planned.
+def drop(local: LocalDir, store: ObjectStore) -> DropPlan:
+    """Deletes the database, and says what that was.
 
-    The identity goes first, so that what a crash leaves is no database. DatabaseLockedError.
+    The identity goes first, so that what a crash leaves is no database. DatabaseLockedError if somebody has it open.
     """
     lock = local.lock(paths.WRITER_LOCK)
     if lock is None:
         raise DatabaseLockedError(f"{local.root} is open in another process or handle; close it before it is dropped")
     try:
+        _refuse_readers(local)
+        planned = plan(local, store)
         local.delete(paths.IDENTITY, durable=True)
         for key in (*planned.pins, *planned.objects):
             store.delete(key)
@@ -51,6 +59,14 @@ def run(local: LocalDir, store: ObjectStore, planned: DropPlan) -> None:
             local.delete(name)
     finally:
         lock.release()
+    return planned
+
+
+def _refuse_readers(local: LocalDir) -> None:
+    for pin in pins.listed(local):
+        if pin.kind == "reader" and not pins.is_abandoned(local, pin, 0):
+            by = f"pid {pin.owner.pid} on {pin.owner.host}" if pin.owner is not None else "another process"
+            raise DatabaseLockedError(f"{local.root} is being read ({by}); close it there before it is dropped")
 
 
 def _pinned_by_others(store: ObjectStore, identity: Identity) -> set[str]:

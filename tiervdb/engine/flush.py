@@ -21,17 +21,24 @@ from tiervdb.segment.segment import BatchSource
 
 def flush(core: ShardCore) -> bool:
     """Writes everything that was committed before the call; False if there was nothing. Writers go on meanwhile."""
+    until = core.state.tip.seq
     with core.flush_lock, core.building.job():
         frozen = core.freeze()
         if frozen is None:
             return False
-        if min(core.group.fsynced_seq, core.group.durable_seq) < frozen.tip.seq:
-            core.group.fsync()  # a manifest holds nothing that the log could lose, and nothing that is not visible
-        entries, codebooks = _write_segments(core, frozen)
-        with core.manifest_lock:
-            edit = _edit(core, frozen, entries, codebooks)
-            core.install(edit, late=lambda opened: _late_deaths(frozen, entries, opened))
+        while frozen is not None:
+            _flush(core, frozen)  # what an earlier flush froze and could not finish comes first
+            frozen = core.freeze() if frozen.tip.seq < until else None
     return True
+
+
+def _flush(core: ShardCore, frozen: Frozen) -> None:
+    if min(core.group.fsynced_seq, core.group.durable_seq) < frozen.tip.seq:
+        core.group.fsync()  # a manifest holds nothing that the log could lose, and nothing that is not visible
+    entries, codebooks = _write_segments(core, frozen)
+    with core.manifest_lock:
+        edit = _edit(core, frozen, entries, codebooks)
+        core.install(edit, late=lambda opened: _late_deaths(frozen, entries, opened))
 
 
 def _write_segments(core: ShardCore, frozen: Frozen) -> tuple[list[SegmentEntry], list[CodebookEntry]]:

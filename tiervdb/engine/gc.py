@@ -50,8 +50,7 @@ def plan(
     """What no listed manifest, pin, open view or running job needs.
 
     ``files``: local segment and codebook files. ``keys``: cold objects named by intents. ``in_use``: names and keys
-    that
-    open views read. ``building``: ids whose files no manifest names yet.
+    that open views read. ``building``: ids whose files no manifest names yet.
     """
     manifests = [current, *(manifest for _, manifest in pinned)]
     needed = {name for manifest in manifests for name in names_of(manifest)} | set(in_use)
@@ -101,7 +100,8 @@ def collect(core: ShardCore) -> GcPlan:
         core.require_open()
         core.group.check_whole()  # else a manifest that is newer than the one in memory may be there
         pinned = _unlist(core)
-        keys = [key for intent in _ripe_intents(core) for key in intent.keys]
+        ripe = _ripe_intents(core)
+        keys = [key for intent in ripe for key in intent.keys]
         in_use = _in_use(core)
         done = plan(
             core.state.manifest, pinned, _local_files(core), _sealed_logs(core), keys, in_use, core.building.ids()
@@ -112,7 +112,7 @@ def collect(core: ShardCore) -> GcPlan:
             core.env.manifests.delete_unlisted(version)
         _delete_logs(core, done.logs)
         current = names_of(core.state.manifest)
-    _delete_objects(core, done.keys, current)
+    _delete_objects(core, ripe, done.keys, current)
     return done
 
 
@@ -167,13 +167,15 @@ def _delete_logs(core: ShardCore, logs: Sequence[LogSpan]) -> None:
 
 def _ripe_intents(core: ShardCore) -> list[Intent]:
     building = core.building.ids()
-    return [intent for intent in intents.listed(core.env.local) if intent.id not in building]
+    return [intent for intent in intents.listed(core.env.local, core.env.shard) if intent.id not in building]
 
 
-def _delete_objects(core: ShardCore, keys: Sequence[str], current: Collection[str]) -> None:
-    """Deletes cold objects that no pin in the store names either, and forgets the intents that are done with."""
-    open_intents = _ripe_intents(core)
-    if not open_intents:
+def _delete_objects(core: ShardCore, ripe: Sequence[Intent], keys: Sequence[str], current: Collection[str]) -> None:
+    """Deletes cold objects that no pin in the store names either, and forgets the intents that are done with.
+
+    ``ripe``: those that the plan was made from. One that was written since may name a key that just left ``current``.
+    """
+    if not ripe:
         return
     cold, deleted = core.env.cold, set()
     try:
@@ -185,6 +187,6 @@ def _delete_objects(core: ShardCore, keys: Sequence[str], current: Collection[st
                 deleted.add(key)
     except StorageError:
         return  # the store is away: another time
-    for intent in open_intents:
+    for intent in ripe:
         if all(key in deleted or key in current or not cold.owns(key) for key in intent.keys):
             intents.forget(core.env.local, intent.id)

@@ -1,8 +1,7 @@
 """Group commit: one write and one fsync for all threads that wait.
 
 The first thread that waits becomes the leader and writes whatever is queued, the others sleep until their seq is
-durable.
-Commits become visible in the order of their seqs, after they are durable in the database's mode.
+durable. Commits become visible in the order of their seqs, after they are durable in the database's mode.
 """
 
 from __future__ import annotations
@@ -99,6 +98,8 @@ class GroupCommit:
             if self._failure is None:
                 self.fsync()
         finally:
+            with self._changed:  # a leader that still writes must not find its file closed
+                self._changed.wait_for(lambda: not self._leading)
             self._wal.seal()
 
     def _raise_failure(self) -> None:
@@ -144,6 +145,7 @@ class GroupCommit:
     def _unknown(seq: int, why: str) -> CommitOutcomeUnknown:
         return CommitOutcomeUnknown(
             f"commit {seq} was handed to the log, but it is not known to be durable: {why}. "
-            f"Writes are refused until the database is opened again; then log(since={seq}) tells whether it holds",
+            f"Writes are refused until it is, or until the database is opened again; log(since={seq}) tells whether "
+            "it holds",
             seq,
         )

@@ -12,8 +12,7 @@ class Growable:
     """A numpy array that grows at its end.
 
     ``view(n)`` is the first n entries. A reader may keep it: growing copies to a new buffer, so what a view shows
-    never moves.
-    One thread appends at a time.
+    never moves. One thread appends at a time.
     """
 
     __slots__ = ("_buffer", "size")

@@ -1,8 +1,8 @@
 """Cold objects that may be rubbish, written down before they come into being or lose their manifest.
 
 An intent names keys. It is synced before an upload starts, and before an edit that removes a segment is published.
-Whatever
-happens then, the collection of garbage looks at each named key: what no manifest, pin or view needs is deleted.
+Whatever happens then, the collection of garbage looks at each named key: what no manifest, pin or view needs is
+deleted.
 """
 
 from __future__ import annotations
@@ -16,17 +16,22 @@ from tiervdb.format.documents import Intent
 from tiervdb.storage.local_dir import LocalDir
 
 
-def record(local: LocalDir, keys: Sequence[str], epoch: int, clock: Clock, rng: random.Random, kind: str) -> Intent:
+def record(
+    local: LocalDir, shard: int, keys: Sequence[str], epoch: int, clock: Clock, rng: random.Random, kind: str
+) -> Intent:
     """Writes an intent, durably. ``kind`` says for whom it is read: "upload" or "remove"."""
-    intent = Intent(id=paths.random_id(rng), kind=kind, epoch=epoch, created_us=clock.now_us(), keys=tuple(keys))
+    intent = Intent(
+        id=paths.random_id(rng), kind=kind, shard=shard, epoch=epoch, created_us=clock.now_us(), keys=tuple(keys)
+    )
     local.write_atomic(paths.IntentName(intent.id).name, documents.encode(intent))
     return intent
 
 
-def listed(local: LocalDir) -> list[Intent]:
-    """All intents."""
+def listed(local: LocalDir, shard: int | None = None) -> list[Intent]:
+    """All intents, or those of one shard."""
     names = [n for n in local.list(paths.INTENT_DIR) if isinstance(paths.parse_local(n), paths.IntentName)]
-    return [documents.decode_intent(local.read(name), str(local.path(name))) for name in names]
+    found = [documents.decode_intent(local.read(name), str(local.path(name))) for name in names]
+    return [intent for intent in found if shard is None or intent.shard == shard]
 
 
 def forget(local: LocalDir, intent_id: str) -> None:

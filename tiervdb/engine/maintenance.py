@@ -21,7 +21,7 @@ _QUIET_SECONDS = 2.0
 class Maintenance:
     """Runs background work. ``tend_once`` and ``build_graph_once`` return False when nothing is due.
 
-    A failure is logged, kept for ``check`` and tried again later; it never stops the database.
+    A failure is logged, kept in ``failure`` and tried again later; it stops neither the thread nor the database.
     """
 
     def __init__(self, tend_once: Callable[[], bool], build_graph_once: Callable[[], bool]) -> None:
@@ -34,11 +34,10 @@ class Maintenance:
         self._work.kick()
         self._graphs.kick()
 
-    def check(self) -> None:
-        """Raises the failure of the last run, if it failed."""
-        for worker in (self._work, self._graphs):
-            if worker.failure is not None:
-                raise worker.failure
+    @property
+    def failure(self) -> Exception | None:
+        """What the last run failed with, if it did."""
+        return self._work.failure or self._graphs.failure
 
     def stop(self) -> None:
         """Ends the threads. A flush or merge that is under way is finished first, a graph is given up."""
@@ -49,7 +48,7 @@ class Maintenance:
 
 class _Worker:
     def __init__(self, name: str, once: Callable[[], bool], stopping: threading.Event, quiet_seconds: float) -> None:
-        self.failure: TiervdbError | None = None
+        self.failure: Exception | None = None
         self._once = once
         self._stopping = stopping
         self._quiet_seconds = quiet_seconds
@@ -66,7 +65,7 @@ class _Worker:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self._wake.wait(_RETRY_SECONDS if self.failure is not None else _IDLE_SECONDS)
+            self._wake.wait(_RETRY_SECONDS if isinstance(self.failure, TiervdbError) else _IDLE_SECONDS)
             self._wake.clear()
             while self._quiet_seconds and not self._stopping.is_set() and self._wake.wait(self._quiet_seconds):
                 self._wake.clear()
@@ -77,7 +76,15 @@ class _Worker:
             while not self._stopping.is_set() and self._once():
                 pass
             self.failure = None
-        except TiervdbError as error:
-            if self.failure is None:
-                _log.warning("background work failed and will be tried again: %s", error)
-            self.failure = error
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                raise  # a simulated crash
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        """A thread that ended here would leave all further work undone, and nobody told."""
+        if not isinstance(error, TiervdbError):
+            _log.error("background work failed unexpectedly and will be tried again", exc_info=error)
+        elif self.failure is None:
+            _log.warning("background work failed and will be tried again: %s", error)
+        self.failure = error

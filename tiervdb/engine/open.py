@@ -74,21 +74,23 @@ def open_reader(local: LocalDir, setting: Setting, clock: Clock, rng: random.Ran
     """Opens for reading, beside a writer or alone. Changes nothing but for a pin."""
     identity = identities.read(local)
     store = _cold_store(local, identity, setting)
-    return Reader.newest(reader_surroundings(local, identity, store, setting.options, clock, rng)), identity
+    opener = SegmentOpener(local, _cached(local, store, setting.options))
+    tools = make_tools(setting.options)
+    return Reader.newest(reader_surroundings(local, identity, opener, tools, clock, rng)), identity
 
 
 def reader_surroundings(
-    local: LocalDir, identity: Identity, store: ObjectStore, options: Options, clock: Clock, rng: random.Random
+    local: LocalDir, identity: Identity, opener: SegmentOpener, tools: Tools, clock: Clock, rng: random.Random
 ) -> ReaderSurroundings:
-    """What readers of this directory need."""
+    """What readers of this directory need. Readers of one process share ``opener``, with its cache, and ``tools``."""
     return ReaderSurroundings(
         local=local,
         shard=SHARD,
         clock=clock,
         rng=rng,
         manifests=ManifestStore(local, SHARD),
-        opener=SegmentOpener(local, _cached(local, store, options)),
-        tools=make_tools(options),
+        opener=opener,
+        tools=tools,
         owner=_owner(),
         timeline=identity.timeline.id,
     )
@@ -108,6 +110,8 @@ def _open_locked(
     store = _cold_store(local, identity, setting)
     if identities.was_copied(local, identity):
         identity = adopt_copy(local, manifests, identity, setting.copied, store, clock, rng)
+        if setting.copied == "take_over" and identity.cold_url is not None:
+            ColdStore(store, identity, _owner(), clock, rng).epoch()  # from now on the original is shut out
     _sweep_staged(local)
     core = _recover(local, identity, manifests, store, setting, clock, rng)
     snapshots.release_orphans(core)
@@ -126,7 +130,8 @@ def _recover(
 ) -> ShardCore:
     manifest = manifests.current()
     opener = SegmentOpener(local, _cached(local, store, setting.options))
-    state = recovery.load(manifest, opener, make_tools(setting.options))
+    tools = make_tools(setting.options)
+    state = recovery.load(manifest, opener, tools)
     published = local.shared_words(paths.PublishedName(SHARD).name, 2)
     files = wal.read_after(local, SHARD, manifest.flushed_seq, int(published[wal.FSYNCED]))
     end = recovery.replay(state, files)
@@ -135,9 +140,8 @@ def _recover(
         SHARD, identity.database_id, identity.timeline.id, first_seq=0, salt=rng.getrandbits(64), chain=CHAIN_START
     )
     owner = _owner()
-    is_own = identity.cold_url is None
-    cold = ColdStore(store, identity.database_id, identity.timeline.id, owner, clock, rng, is_own)
-    env = Surroundings(local, SHARD, clock, rng, setting.options, manifests, opener, cold)
+    cold = ColdStore(store, identity, owner, clock, rng)
+    env = Surroundings(local, SHARD, clock, rng, setting.options, manifests, opener, cold, tools)
     return ShardCore(env, state, wal.Wal(local, header, end, setting.options.wal_file_bytes), setting.durability)
 
 

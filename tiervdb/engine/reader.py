@@ -13,7 +13,7 @@ from tiervdb.engine import pins, recovery, time_travel, wal
 from tiervdb.engine.manifest_store import ManifestStore
 from tiervdb.engine.opener import SegmentOpener
 from tiervdb.engine.view import Tools, View
-from tiervdb.errors import CorruptionError, ObjectNotFoundError, StateError
+from tiervdb.errors import CorruptionError, ObjectNotFoundError, OutsideWindowError, StateError
 from tiervdb.format import paths
 from tiervdb.format.documents import Owner, Pin
 from tiervdb.format.manifest import Manifest
@@ -81,23 +81,29 @@ class Reader:
             self._held = self._hold()
             return self._held.view
 
+    def close(self) -> None:
+        """Gives the connections to the cold store back; the pin goes with the view. Not where others share them."""
+        self.env.opener.store.close()
+
     def _hold(self) -> _Held:
         for _ in range(_ATTEMPTS):
-            stretch = self._choose()
             try:
+                stretch = self._choose()
                 pin, lock = self._pin(stretch)
             except ObjectNotFoundError:
-                continue  # a writer that just opened swept the staging folder
+                continue  # the writer went on, or one that just opened swept the staging folder
             try:
                 if stretch.manifest.version in self.env.manifests.versions():
                     view = self._replayed(stretch)
                     weakref.finalize(view, _unpin, self.env, pin, lock)
                     return _Held(view, stretch.manifest)
-            except ObjectNotFoundError as error:
-                if stretch.manifest.version in self.env.manifests.versions():
-                    _unpin(self.env, pin, lock)
-                    raise CorruptionError(f"{error}, but the database needs it; run `tiervdb check`") from error
-                # else the writer went on between choosing and pinning: choose again
+            except (ObjectNotFoundError, OutsideWindowError, CorruptionError) as error:
+                _unpin(self.env, pin, lock)
+                if self._choose().manifest.version != stretch.manifest.version:
+                    continue  # what another pin lists may have lost its log before ours was there: that is no damage
+                if not isinstance(error, ObjectNotFoundError):
+                    raise
+                raise CorruptionError(f"{error}, but the database needs it; run `tiervdb check`") from error
             except BaseException:
                 _unpin(self.env, pin, lock)
                 raise

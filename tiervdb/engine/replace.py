@@ -12,6 +12,7 @@ from tiervdb.engine.core import ShardCore
 from tiervdb.engine.deletions import write_deletions
 from tiervdb.engine.memtable import MISSING
 from tiervdb.engine.source import SegmentState
+from tiervdb.errors import CollectionNotFoundError
 from tiervdb.format import manifest as fmt
 from tiervdb.format.manifest import CodebookEntry, Manifest, ManifestEdit, SegmentEntry
 from tiervdb.types import Mask, Rows
@@ -46,7 +47,7 @@ def replace(
         manifest = core.state.manifest
         if any(manifest.segment(i.state.id) is None for i in inputs):
             return False
-        edit = msgspec.structs.replace(_edit(manifest, inputs, entries, codebooks), epoch=epoch)
+        edit = msgspec.structs.replace(_edit(core, inputs, entries, codebooks), epoch=epoch)
         with_deaths = _with_deaths(core, fmt.apply(manifest, edit), inputs, entries)
         edit = msgspec.structs.replace(edit, add_segments=tuple(with_deaths))
         new_ids = [entry.id for entry in entries]
@@ -54,15 +55,24 @@ def replace(
     return True
 
 
+def input_of(core: ShardCore, segment_id: str) -> Input:
+    """A segment as it is now. CollectionNotFoundError if it is gone: its collection was dropped."""
+    state = core.state.segments.get(segment_id)
+    if state is None:
+        raise CollectionNotFoundError(f"segment {segment_id} is gone: its collection was dropped meanwhile")
+    return Input(state, state.dead)
+
+
 def _edit(
-    manifest: Manifest, inputs: Sequence[Input], entries: Sequence[SegmentEntry], codebooks: Sequence[CodebookEntry]
+    core: ShardCore, inputs: Sequence[Input], entries: Sequence[SegmentEntry], codebooks: Sequence[CodebookEntry]
 ) -> ManifestEdit:
     removed = frozenset(i.state.id for i in inputs)
+    unused = _unused_codebooks(core.state.manifest, removed, entries, codebooks)
     return ManifestEdit(
         remove_segments=removed,
         add_segments=tuple(entries),
         add_codebooks=tuple(codebooks),
-        remove_codebooks=_unused_codebooks(manifest, removed, entries, codebooks),
+        remove_codebooks=unused - core.building.ids(),  # a flush may be coding under one
     )
 
 

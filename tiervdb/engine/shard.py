@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import pyarrow as pa
-
-from tiervdb.engine import commit_log, compaction, flush, gc, pins, snapshots, tiering
+from tiervdb.engine import compaction, flush, gc, pins, snapshots, tiering
 from tiervdb.engine.core import Build, ShardCore
 from tiervdb.engine.maintenance import Maintenance
 from tiervdb.engine.snapshots import SnapshotInfo
@@ -40,12 +38,6 @@ class Shard:
     def manifest(self) -> Manifest:
         """The current manifest."""
         return self.core.state.manifest
-
-    def log(self) -> pa.Table:
-        """What was committed, as far as it is still known here: see commit_log.table for the columns."""
-        view = self.view()
-        names = {c.id: c.name for c in view.catalog.collections.values()}
-        return commit_log.table(commit_log.read(self.core.env.local, self.core.env.shard, view.seq, names))
 
     # -- writing
 
@@ -98,10 +90,10 @@ class Shard:
         stopping = self._maintenance.stopping.is_set if self._maintenance is not None else bool
         return compaction.build_graph_once(self.core, stopping)
 
-    def check_background(self) -> None:
-        """Raises what the background thread failed with, if it did and no later run went well."""
-        if self._maintenance is not None:
-            self._maintenance.check()
+    @property
+    def background_failure(self) -> Exception | None:
+        """What the background work failed with, if it did and no later run went well."""
+        return None if self._maintenance is None else self._maintenance.failure
 
     # -- tiers
 
@@ -144,10 +136,11 @@ class Shard:
     # -- the end
 
     def close(self) -> None:
-        """Stops the background work and syncs the log."""
+        """Stops the background work, syncs the log and gives the connections to the cold store back."""
         if self._maintenance is not None:
             self._maintenance.stop()
         try:
             self.core.close()
         finally:
             self._lock.release()
+            self.core.env.opener.store.close()

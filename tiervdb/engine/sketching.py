@@ -28,9 +28,11 @@ def coding_for(core: ShardCore, schema: CollectionSchema, source: RowSource, alw
     """``always``: also for few rows, which cold segments need."""
     if source.rows * schema.dim < core.env.options.small_floats and not always:
         return Coding(None)
-    newest = newest_codebook(core, schema)
-    if newest is not None and not needs_retrain(newest, source.rows, _calibration(core, newest)):
-        return Coding(newest)
+    with core.manifest_lock:
+        newest = newest_codebook(core, schema)
+        if newest is not None and not needs_retrain(newest, source.rows, _calibration(core, newest)):
+            core.building.add(newest.id)  # a move that trains another one meanwhile must leave it listed
+            return Coding(newest)
     return _train(core, schema, source)
 
 
@@ -42,8 +44,7 @@ def newest_codebook(core: ShardCore, schema: CollectionSchema) -> Codebook | Non
 
 def _calibration(core: ShardCore, codebook: Codebook) -> SketchCalibration | None:
     """That of the newest segment coded under it."""
-    with core.commit_lock:
-        under = [s for s in core.state.segments.values() if s.entry.codebook == codebook.id]
+    under = [s for s in core.state.segments.values() if s.entry.codebook == codebook.id]
     return under[-1].segment.calibration() if under else None
 
 

@@ -52,8 +52,8 @@ def create(core: ShardCore, name: str, expires_us: int | None) -> SnapshotName:
 
 def take_pin(core: ShardCore, kind: PinKind, name: str | None = None, expires_us: int | None = None) -> Pin:
     """Pins the visible state: its manifest, and the log up to its seq."""
-    core.require_open()
     with core.manifest_lock:  # so that the manifest is still listed when its pin is on disk
+        core.require_open()
         with core.commit_lock:
             tip, version = core.visible, core.state.manifest.version
         pin = Pin(

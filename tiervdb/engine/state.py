@@ -83,7 +83,7 @@ class ShardState:
                     done.setdefault(collection, [0, 0])[0] += len(ids)
                 case DeleteRows(collection, ids_array):
                     killed = self._kill(catalog.numbered(collection), ids_array, ids_array.to_pylist(), seq)
-                    live[collection] -= killed
+                    live[collection] = live.get(collection, 0) - killed
                     done.setdefault(collection, [0, 0])[1] += killed
                 case DropCollection(collection):
                     done.setdefault(collection, [0, 0])[1] += live.pop(collection, 0)

@@ -1,8 +1,7 @@
 """Moving rows between local disk and the cold store.
 
 A move reads segments, writes others, and swaps them in one edit. An upload is written down before it begins
-(intents.py) and
-read back before anything relies on it.
+(intents.py) and read back before anything relies on it.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import numpy as np
 
 from tiervdb.engine import flush, intents
 from tiervdb.engine.core import ShardCore
-from tiervdb.engine.replace import Input, replace
+from tiervdb.engine.replace import Input, input_of, replace
 from tiervdb.engine.sketching import Coding, coding_for
 from tiervdb.engine.tier_plan import Move, TierPlan, plan_demotion, plan_promotion
 from tiervdb.errors import CorruptionError, FencedError
@@ -52,7 +51,7 @@ def demote(core: ShardCore, schema: CollectionSchema, fraction: float, progress:
         result = TierResult(0, 0, 0)
         for group in planned.groups(COLD_ROWS):
             sent = _demote_group(core, schema, group)
-            result = TierResult(result.rows + sent.rows, result.segments + 1, result.bytes + sent.bytes)
+            result = TierResult(result.rows + sent.rows, result.segments + sent.segments, result.bytes + sent.bytes)
             if progress is not None:
                 progress(result.rows, planned.rows)
     return result
@@ -62,6 +61,7 @@ def promote(core: ShardCore, schema: CollectionSchema, fraction: float, progress
     """Moves cold segments, the newest first, until at least this fraction of the collection is hot."""
     flush.flush(core)
     with core.work, core.building.job():
+        core.require_open()
         planned = plan_promotion(_entries(core, schema), fraction)
         result = TierResult(0, 0, 0)
         for move in planned.moves:
@@ -94,9 +94,12 @@ def _entries(core: ShardCore, schema: CollectionSchema) -> list[SegmentEntry]:
 
 def _demote_group(core: ShardCore, schema: CollectionSchema, moves: Sequence[Move]) -> TierResult:
     """One cold segment of the rows of these moves; what is left of a segment that was split becomes a hot one."""
-    inputs = [_input(core, move.segment) for move in moves]
+    inputs = [input_of(core, move.segment) for move in moves]
     taken = [_first_live(i, move.rows) for i, move in zip(inputs, moves, strict=True)]
     source = LiveRows([i.state.segment for i in inputs], taken)
+    if not source.rows:  # all of them died since the plan was made
+        replace(core, inputs, [])
+        return TierResult(0, 0, 0)
     coding = coding_for(core, schema, source, always=True)
     cold = _write_cold(core, schema, source, coding, inputs)
     entries = [cold, *_write_rest(core, schema, inputs, taken, coding)]
@@ -127,7 +130,7 @@ def _write_cold(
 def _upload(core: ShardCore, written: ColdFiles) -> FileRef:
     cold = core.env.cold
     key = cold.new_key("parquet")
-    intent = intents.record(core.env.local, [key], cold.epoch(), core.env.clock, core.env.rng, "upload")
+    intent = intents.record(core.env.local, core.env.shard, [key], cold.epoch(), core.env.clock, core.env.rng, "upload")
     core.building.add(intent.id)
     cold.store.put_file(key, written.path)
     reference = FileRef(name=key, size=written.size, sha256=written.sha256)
@@ -147,7 +150,7 @@ def _read_back(core: ShardCore, reference: FileRef) -> None:
         raise CorruptionError(
             f"{store.url} does not hold what was uploaded as {reference.name} ({size} of {reference.size} bytes): "
             "nothing was "
-            "moved. Check the store with `tiervdb doctor`, and try again"
+            "moved. Try again; if it happens again, do not trust this store"
         )
 
 
@@ -176,7 +179,7 @@ def _write_rest(
 
 
 def _promote_one(core: ShardCore, schema: CollectionSchema, move: Move) -> TierResult:
-    given = _input(core, move.segment)
+    given = input_of(core, move.segment)
     source = LiveRows([given.state.segment], [given.live])
     if not source.rows:
         replace(core, [given], [])
@@ -196,11 +199,6 @@ def _promote_one(core: ShardCore, schema: CollectionSchema, move: Move) -> TierR
     )
     replace(core, [given], [entry], [] if coding.new is None else [coding.new])
     return TierResult(source.rows, 1, sum(f.size for f in given.state.entry.objects.values()))
-
-
-def _input(core: ShardCore, segment_id: str) -> Input:
-    state = core.state.segments[segment_id]
-    return Input(state, state.dead)
 
 
 def _live(given: Input) -> Mask:

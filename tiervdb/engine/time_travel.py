@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tiervdb.engine import commit_log, pins, wal
+from tiervdb.engine import commit_log, pins
 from tiervdb.engine.manifest_store import ManifestStore
 from tiervdb.errors import OutsideWindowError
 from tiervdb.format.manifest import Manifest
@@ -70,8 +70,3 @@ def _nearest(held: Sequence[Stretch], seq: int) -> str:
     spans = ", ".join(sorted({f"{s.first_seq} to {s.last_seq}" for s in held}))
     nearest = " and ".join(near) or "none"
     return f"the nearest that can be opened: {nearest} (held: {spans}). A snapshot keeps a state for later"
-
-
-def log_after(local: LocalDir, shard: int, seq: int, published_seq: int) -> list[wal.WalFile]:
-    """The log files that replay from ``seq`` reads."""
-    return wal.read_after(local, shard, seq, published_seq)

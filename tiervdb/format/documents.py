@@ -105,6 +105,7 @@ class Intent(_Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     id: str
     kind: str
+    shard: int
     epoch: int
     created_us: int
     keys: tuple[str, ...] = ()

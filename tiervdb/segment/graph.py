@@ -39,6 +39,7 @@ class Graph:
         self._index = index
         self._metric = metric
         self._labels = labels
+        self._whole = labels is None or bool((labels >= 0).all())
         self.size = int(index.get_current_count())
 
     @staticmethod
@@ -48,14 +49,19 @@ class Graph:
         index.load_index(str(path), max_elements=size)
         return Graph(index, metric, labels)
 
-    def search(self, queries: Vectors, ef: int, threads: int = 1) -> Rows | None:
+    def search(self, queries: Vectors, ef: int, threads: int = 1, enough: int | None = None) -> Rows | None:
         """The best ``ef`` rows of each query, nearest first, int64 ``(queries, min(ef, size))``; -1 for rows that are
-        gone. None if the graph cannot reach that many: its parts hang together badly, say among duplicates."""
+        gone. None if the graph cannot reach that many: its parts hang together badly, say among duplicates.
+
+        ``enough``: as many will do if no row is gone.
+        """
         ready = normalised(queries) if self._metric == "cosine" else queries
         try:
             numbers = self._index.knn_query(ready, k=min(ef, self.size), num_threads=threads)[0]
         except RuntimeError:  # hnswlib's only way to say so
             return None
+        if enough is not None and self._whole:
+            numbers = numbers[:, :enough]  # looking up labels is not free
         rows: Rows = numbers.astype(np.int64)
         return rows if self._labels is None else self._labels[rows]
 
@@ -85,10 +91,10 @@ class GraphBuilder:
     def size(self) -> int:
         return int(self._index.get_current_count())
 
-    def add(self, vectors: Vectors, threads: int) -> None:
-        """Adds vectors, numbered from ``size`` on."""
+    def add(self, vectors: Vectors, numbers: Rows, threads: int) -> None:
+        """Adds vectors under these numbers, which are free yet and less than the capacity."""
         ready = normalised(vectors) if self._metric == "cosine" else vectors
-        self._index.add_items(ready, np.arange(self.size, self.size + len(vectors)), num_threads=threads)
+        self._index.add_items(ready, numbers, num_threads=threads)
 
     def save(self, path: Path) -> None:
         """Writes the graph. Neither synced nor atomic: the caller stages the file."""

@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
-from tiervdb.errors import CorruptionError
+from tiervdb.errors import CorruptionError, ObjectNotFoundError
 from tiervdb.format.block_file import BlockReader
 from tiervdb.format.manifest_entries import SegmentEntry
 from tiervdb.segment.cold_columns import ColdColumns
@@ -51,8 +51,20 @@ class RemoteRows:
     def _twice(self, read: Callable[[], _T]) -> _T:
         """Damaged bytes may come from the cache: then the store is asked again."""
         try:
-            return read()
+            return self._read(read)
         except CorruptionError:
             if not forget(self._store, self._key):
                 raise
+            return self._read(read)
+
+    def _read(self, read: Callable[[], _T]) -> _T:
+        try:
             return read()
+        except ObjectNotFoundError as error:
+            raise CorruptionError(
+                f"{self._store.url} does not hold {self._key}, which a cold segment needs: it was deleted or the "
+                "store is not "
+                "the one that it was written to. Bring the object back from a versioned bucket or another copy, or "
+                "open a "
+                "clone or snapshot that has it"
+            ) from error

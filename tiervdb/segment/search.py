@@ -106,7 +106,8 @@ def _by_graph(
     tally: SearchTally,
 ) -> Candidates | None:
     """None where the graph leaves too few: it is walked without the mask, so what it finds may all be dead."""
-    rows = segment.graph().search(queries, plan.ef, _threads(request, len(queries)))
+    enough = k + _GRAPH_SPARE if live is None else None
+    rows = segment.graph().search(queries, plan.ef, _threads(request, len(queries)), enough)
     if rows is None:
         return None
     out = _nothing(len(queries), k)
@@ -183,10 +184,10 @@ def _compared(
     segment: Segment, queries: Vectors, rows: Rows, k: int, live: Mask | None, tally: SearchTally
 ) -> Candidates:
     """True distances of the candidates; a query that the lists left short is answered exactly."""
-    out = _nothing(len(queries), k)
+    out = Candidates(np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32))
     fetched = segment.fetch_all(rows, tally) if segment.remote else None
     for at, line in enumerate(rows):
-        found = line if line.min() >= 0 else line[line >= 0]
+        found = line if line[-1] >= 0 else line[line >= 0]  # places without a row come last
         if len(found) < k:
             exact = _exactly(segment, queries[at : at + 1], k, live, tally)
             out.rows[at], out.distances[at] = exact.rows[0], exact.distances[0]

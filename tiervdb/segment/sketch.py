@@ -33,7 +33,7 @@ _QUERY_BITS = 8  # of the query in a RaBitQ scan; 0 would be exact and ten times
 _STRETCH = 4.0  # times the longest centroid
 _SEED = 20250
 _INTERLEAVED = np.array([0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15])  # AVX2 shuffles put rows in this order
-_LEAST_LENGTH, _MOST_LENGTH = 1e-12, 1e12  # of vectors whose squares are surely within float32
+_LEAST_LENGTH = 1e-12  # of vectors whose squares are surely within float32
 _PTR = faiss.swig_ptr
 
 
@@ -50,13 +50,7 @@ def _threads(count: int) -> Iterator[None]:
 
 def prepared(metric: Metric, vectors: Vectors) -> Vectors:
     """The vectors as the sketch sees them: at length 1 for cosine."""
-    if metric != "cosine":
-        return np.ascontiguousarray(vectors)
-    if len(vectors) == 1:
-        length = float(np.vecdot(vectors[0], vectors[0])) ** 0.5
-        if _LEAST_LENGTH < length < _MOST_LENGTH:
-            return vectors * np.float32(1.0 / length)
-    return normalised(vectors)
+    return normalised(vectors) if metric == "cosine" else np.ascontiguousarray(vectors)
 
 
 def sample_rows(rows: int, dim: int) -> Rows:
