@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc as python_gc
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +16,7 @@ from tests.model.bench import SMALL, Bench
 from tests.model.conftest import dead_processes_stay_quiet
 from tests.model.model import assert_same
 from tests.support.faulty_dir import FaultyDir, io_error
-from tiervdb.engine import commit_log, flush, gc, intents, sketching, tiering, time_travel
-from tiervdb.engine.maintenance import Maintenance
+from tiervdb.engine import flush, gc, intents, sketching, tiering, time_travel, wal
 from tiervdb.errors import CollectionNotFoundError, CopiedDatabaseError, StorageError
 
 __all__ = ["dead_processes_stay_quiet"]
@@ -162,14 +160,14 @@ def test_a_log_file_that_goes_while_the_log_is_read(bench: Bench, monkeypatch: p
     bench.start()
     bench.upsert("words", rows([70], 7))
     bench.db.flush()
-    before, read = bench.db.log(), commit_log.wal.read_file
+    before, read = bench.db.log(), wal.read_file
 
     def collected(*args: object, **options: object) -> object:
-        monkeypatch.setattr(commit_log.wal, "read_file", read)
+        monkeypatch.setattr(wal, "read_file", read)
         bench.db.maintain()
         return read(*args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(commit_log.wal, "read_file", collected)
+    monkeypatch.setattr(wal, "read_file", collected)
     assert bench.db.log().equals(before)
 
 
@@ -182,7 +180,8 @@ def test_a_reader_that_was_too_late_for_the_log_chooses_again(bench: Bench, monk
         bench.stop()
         bench.start()
         bench.upsert("words", rows(range(30), change))
-    stretch, chosen = time_travel.Stretch, []
+    stretch = time_travel.Stretch
+    chosen: list[time_travel.Stretch] = []
 
     def late(*args: object) -> object:
         found = stretch(*args)  # type: ignore[arg-type]
@@ -197,27 +196,6 @@ def test_a_reader_that_was_too_late_for_the_log_chooses_again(bench: Bench, monk
     with bench.open(read_only=True) as reader:
         assert_same(reader, bench.model)
     assert chosen[0].last_seq < bench.db.seq
-
-
-def test_background_work_goes_on_after_an_unexpected_error(caplog: pytest.LogCaptureFixture) -> None:
-    done, calls = threading.Event(), []
-
-    def once() -> bool:
-        calls.append(True)
-        if len(calls) == 1:
-            raise KeyError("a bug")
-        done.set()
-        return False
-
-    work = Maintenance(once, lambda: False)
-    work.kick()
-    while work.failure is None:
-        threading.Event().wait(0.001)
-    work.kick()
-    assert done.wait(10)
-    work.stop()
-    assert work.failure is None
-    assert "a bug" in caplog.text
 
 
 def open_files() -> int:
@@ -257,4 +235,4 @@ def test_a_copied_directory_is_not_dropped_with_the_objects_of_the_original(tmp_
         tiervdb.drop(tmp_path / "copy")
     assert (tmp_path / "copy" / "tiervdb.json").exists()
     with tiervdb.open(tmp_path / "db", options=SMALL) as db:
-        assert db["words"].search([1.0, 0.0], k=1, exact=True).ids.tolist() == [1]
+        assert db["words"].search([1.0, 0.0], k=1, exact=True).ids == [1]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
+import weakref
 
 import pyarrow as pa
 
@@ -18,6 +20,9 @@ from tiervdb.errors import ClosedError, CollectionNotFoundError, ForkedError, Re
 from tiervdb.format.documents import Identity
 from tiervdb.format.manifest import Manifest
 from tiervdb.types import CollectionSchema
+
+
+_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
 class Session:
@@ -38,6 +43,7 @@ class Session:
         self._shares = shares
         self._pid = os.getpid()
         self._lock = threading.Lock()
+        _sessions.add(self)
 
     @property
     def closed(self) -> bool:
@@ -103,6 +109,13 @@ class Session:
                 f"{os.getpid()}; open it after the fork, with read_only=True if the parent writes"
             )
         return source
+
+
+@atexit.register
+def _close_all() -> None:
+    """What a program forgot to close is closed at its end: the log is sealed, threads and connections go in order."""
+    for session in list(_sessions):
+        session.close()
 
 
 def numbered(view: View, name: str, number: int) -> CollectionSchema:
