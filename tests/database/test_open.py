@@ -311,11 +311,12 @@ def test_a_copied_directory_must_be_told(path: Path, tmp_path: Path) -> None:
 def test_a_newer_format_is_refused(path: Path) -> None:
     made(path)
     manifest = sorted((path / "manifests").iterdir())[-1]
-    data = bytearray(manifest.read_bytes())
-    kept = bytes(data)
-    data[8] = 99
-    manifest.write_bytes(data)
-    with pytest.raises((NewerFormatError, tiervdb.errors.CorruptionError), match=manifest.name):
+    kept = manifest.read_bytes()
+    manifest.write_bytes(seal(kept[:MAGIC_LENGTH], 99, kept[ENVELOPE_LENGTH:]))
+    with pytest.raises(NewerFormatError, match=f"{manifest.name}: it has format version 99"):
+        tiervdb.open(path, options=OPTIONS)
+    manifest.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
+    with pytest.raises(tiervdb.errors.CorruptionError, match=manifest.name):
         tiervdb.open(path, options=OPTIONS)
     manifest.write_bytes(kept)
 

@@ -16,6 +16,7 @@ from tests.support.faulty_dir import FaultyDir, io_error
 from tiervdb.engine import flush as flushing
 from tiervdb.engine.manifest_store import ManifestStore
 from tiervdb.errors import CommitOutcomeUnknown, DiskFullError, StorageError, WritesRefusedError
+from tiervdb.format.manifest import Manifest
 
 
 @pytest.fixture
@@ -150,29 +151,41 @@ def test_commits_are_refused_after_a_failed_write_but_reading_goes_on(bench: Ben
     bench.model, bench.acked = bench.states[bench.db.seq], bench.db.seq
 
 
-def test_a_flush_waits_until_what_it_takes_is_visible(bench: Bench) -> None:
+def test_a_flush_waits_until_what_it_takes_is_visible(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The log is synced before its commits are shown: a flush in between must not install what is not shown yet."""
     some_rows(bench)
     core = bench.shard.core
-    synced, go = threading.Event(), threading.Event()
-    shows = core.group._on_durable
+    synced, go, frozen = threading.Event(), threading.Event(), threading.Event()
+    shows, sync, publish = core.group._on_durable, core.group.fsync, core.env.manifests.publish
+    published: list[tuple[int, int]] = []  # the seq of a manifest, and what was visible when it appeared
 
     def late(seq: int) -> None:
         synced.set()
         assert go.wait(10)
         shows(seq)
 
-    core.group._on_durable = late
+    def waits() -> None:
+        frozen.set()
+        sync()
+
+    def notes(manifest: Manifest) -> None:
+        frozen.set()  # a flush that does not wait comes here first
+        published.append((manifest.flushed_seq, bench.db.seq))
+        publish(manifest)
+
+    monkeypatch.setattr(core.group, "_on_durable", late)
+    monkeypatch.setattr(core.group, "fsync", waits)
+    monkeypatch.setattr(core.env.manifests, "publish", notes)
     with ThreadPoolExecutor(2) as pool:
         write = pool.submit(bench.db["words"].delete, ids=[0])
         assert synced.wait(10)
-        core.group._on_durable = shows
+        monkeypatch.setattr(core.group, "_on_durable", shows)
         flush = pool.submit(bench.db.flush)
-        for _ in range(50):
-            assert bench.shard.manifest().flushed_seq <= bench.db.seq
-            threading.Event().wait(0.001)
+        assert frozen.wait(10)
+        assert published == []
         go.set()
         write.result(10)
         flush.result(10)
+    assert published == [(bench.acked + 1, bench.acked + 1)]
     bench.model = bench.model.set("words", bench.model.collections["words"].delete([0]))
     bench.acked += 1

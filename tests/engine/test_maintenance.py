@@ -148,6 +148,7 @@ def test_a_stop_waits_for_what_is_under_way_and_begins_nothing_more(start: Start
 def test_closing_gives_up_a_graph_that_is_being_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 40 pieces of a graph, the one under way is the last."""
     monkeypatch.setattr(maintenance, "_QUIET_SECONDS", 0.001)
+    monkeypatch.setattr(maintenance, "_IDLE_SECONDS", 0.01)  # the graph is looked for again after the flush
     monkeypatch.setattr(graph_build, "chunks", lambda rows, _: [slice(n, n + 10) for n in range(0, rows, 10)])
     building, add, pieces = threading.Event(), GraphBuilder.add, []
 

@@ -17,7 +17,7 @@ from tests.model.conftest import dead_processes_stay_quiet
 from tests.model.model import assert_same
 from tests.support.faulty_dir import FaultyDir, io_error
 from tiervdb.engine import flush, gc, intents, sketching, tiering, time_travel, wal
-from tiervdb.errors import CollectionNotFoundError, CopiedDatabaseError, StorageError
+from tiervdb.errors import CollectionNotFoundError, CopiedDatabaseError, FencedError, StorageError
 
 __all__ = ["dead_processes_stay_quiet"]
 
@@ -236,3 +236,17 @@ def test_a_copied_directory_is_not_dropped_with_the_objects_of_the_original(tmp_
     assert (tmp_path / "copy" / "tiervdb.json").exists()
     with tiervdb.open(tmp_path / "db", options=SMALL) as db:
         assert db["words"].search([1.0, 0.0], k=1, exact=True).ids == [1]
+
+
+def test_a_directory_that_a_copy_took_over_is_not_dropped_with_the_objects_of_the_copy(tmp_path: Path) -> None:
+    with tiervdb.open(tmp_path / "db", cold=tmp_path / "bucket", options=SMALL) as db:
+        db.create_collection("words", dim=2, metric="l2", id_type="int64").upsert(ids=[1], vectors=[[1.0, 0.0]])
+        db.demote("words")
+    shutil.copytree(tmp_path / "db", tmp_path / "copy")
+    with tiervdb.open(tmp_path / "copy", copied="take_over", options=SMALL) as copy:
+        assert len(copy["words"]) == 1
+    with pytest.raises(FencedError, match="taken over"):
+        tiervdb.drop(tmp_path / "db")
+    with tiervdb.open(tmp_path / "copy", options=SMALL) as copy:
+        assert copy["words"].search([1.0, 0.0], k=1, exact=True).ids == [1]
+    tiervdb.drop(tmp_path / "copy")

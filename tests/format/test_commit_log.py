@@ -4,9 +4,10 @@ import pytest
 
 from tests.format.damage import assert_notices
 from tests.format.values import SALT, WORDS, an_id, commits, every_operation
-from tiervdb.errors import CorruptionError
+from tiervdb.errors import CorruptionError, NewerFormatError
 from tiervdb.format import commit_log
 from tiervdb.format.commit_log import LoggedOperation
+from tiervdb.format.envelope import seal
 from tiervdb.format.wal_body import CommitBody
 from tiervdb.format.wal_record import CollectionCounts, RecordHeader, encode_payloads
 
@@ -50,3 +51,11 @@ def test_a_summary_names_collections_as_they_were() -> None:
         LoggedOperation("drop snapshot", None, None),
         LoggedOperation("drop collection", 2, "numbers"),
     )
+
+
+def test_a_newer_log_is_told_from_a_damaged_one() -> None:
+    newer = seal(b"TVCLOG", 2, b"as only a later version understands it")
+    with pytest.raises(NewerFormatError, match="the file: it has format version 2"):
+        commit_log.decode(newer, "the file")
+    with pytest.raises(CorruptionError, match="checksum"):
+        commit_log.decode(newer[:-1] + b"!", "the file")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from tests.format.damage import assert_notices
-from tiervdb.errors import CorruptionError
+from tiervdb.errors import CorruptionError, NewerFormatError
 from tiervdb.format import deletion_vector
 from tiervdb.format.envelope import ENVELOPE_LENGTH, seal
 from tiervdb.types import Mask
@@ -61,3 +61,11 @@ def payload(rows: int, count: int, kind: int, body: bytes) -> bytes:
 def test_nonsense_with_a_right_checksum_is_refused(data: bytes) -> None:
     with pytest.raises(CorruptionError, match="the file"):
         deletion_vector.decode(data, "the file", 9)
+
+
+def test_a_newer_vector_is_told_from_a_damaged_one() -> None:
+    newer = seal(b"TVDEAD", 2, b"as only a later version understands it")
+    with pytest.raises(NewerFormatError, match="the file: it has format version 2"):
+        deletion_vector.decode(newer, "the file", 9)
+    with pytest.raises(CorruptionError, match="checksum"):
+        deletion_vector.decode(newer[:-1] + b"!", "the file", 9)

@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from tests.model.model import Id, Model, ModelCollection, Row, Value, Where, assert_same
+from tests.model.model import Id, Model, ModelCollection, Row, Value, Where, assert_nearest, assert_same
 from tests.support.crash_dir import CrashDir
 from tiervdb.clock import ManualClock
 from tiervdb.config import Options
@@ -236,6 +236,7 @@ class Bench:
             seq = self.model.snapshots[point] if isinstance(point, str) else point
             assert past.seq == seq
             assert_same_rows(past, self.states[seq])
+            assert_same_answers(past, self.states[seq])
 
     def clone(self, name: str, at: str | None = None) -> None:
         """A clone beside the database, on the same disk."""
@@ -259,6 +260,16 @@ class Bench:
 def assert_same_rows(db: Database, expected: Model) -> None:
     """As ``assert_same``, but for the names of snapshots."""
     assert_same(db, Model(expected.collections, {s.name: s.seq for s in db.snapshots()}))
+
+
+def assert_same_answers(db: Database, expected: Model) -> None:
+    """Of exact searches near a row of each collection, and far from all."""
+    for name, collection in expected.collections.items():
+        ids = collection.matching(None)
+        queries = [collection.rows[ids[len(ids) // 2]].vector] if ids else []
+        for query in (*queries, (9.5,) * collection.dim):
+            if any(query):  # no angle without a direction
+                assert_nearest(db, name, collection, query, 5)
 
 
 def fitting(collection: ModelCollection, rows: Mapping[Id, Row]) -> dict[Id, Row]:

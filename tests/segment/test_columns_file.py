@@ -5,8 +5,8 @@ import pyarrow as pa
 import pytest
 
 from tests.format.damage import assert_notices
-from tests.segment.cold_values import COLUMNS, batch, reader, source
-from tiervdb.errors import CorruptionError
+from tests.segment.cold_values import COLUMNS, batch, block_file, reader, source
+from tiervdb.errors import CorruptionError, NewerFormatError
 from tiervdb.format.block_file import BLOCK_BYTES, BlockWriter
 from tiervdb.segment import columns_file
 from tiervdb.segment.columns_file import ColumnsFile, write_columns
@@ -71,3 +71,14 @@ def test_damage_is_noticed() -> None:
         return ColumnsFile(reader(form)).take(None, [1])[1].to_pylist()
 
     assert_notices(data, read, lambda value: value == ["a", None])
+
+
+def test_a_newer_file_is_told_from_a_damaged_one() -> None:
+    whole = reader(written(source(10)))
+    data = bytes(whole.view(0, whole.length))
+    before, version, magic = data[:-8], data[-8:-6], data[-6:]
+    assert (version, magic) == (b"\1\0", b"TVCOL\0")
+    with pytest.raises(NewerFormatError, match="the file: it has format version 2"):
+        ColumnsFile(reader(block_file(before + b"\2\0" + magic)))
+    with pytest.raises(CorruptionError, match="the file"):
+        ColumnsFile(reader(block_file(before + version + b"TVCOL!")))

@@ -108,3 +108,11 @@ def test_graph_rows_that_cannot_be_right_are_refused() -> None:
     for changed in (payload[:-8], b"\x04\0\0\0junk"):
         with pytest.raises(CorruptionError, match=r"x\.sketch"):
             graph_file.open_graph_file(reader(seal(b"TVGRF\0", 1, changed)), 3)
+
+
+def test_newer_graph_rows_are_told_from_damaged_ones() -> None:
+    newer = seal(b"TVGRF\0", 2, b"as only a later version understands it")
+    with pytest.raises(NewerFormatError, match=r"x\.sketch: it has format version 2"):
+        graph_file.open_graph_file(reader(newer), 3)
+    with pytest.raises(CorruptionError, match="checksum"):
+        graph_file.open_graph_file(reader(newer[:-1] + b"!"), 3)

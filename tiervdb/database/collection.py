@@ -223,7 +223,8 @@ class Collection:
         ``where``: an SQL expression over the columns and ``id``, with ``params`` for its ``?``; k rows come back if k
         match. ``columns``: which to bring along ("*": all); none unless asked. ``exact``: compare every row. ``ef``
         uses the graph, ``nprobe`` (lists) and ``rerank`` (candidates compared by their full vectors) the sketch; larger
-        is slower and finds more. ``rerank=0``: approximate distances. ``explain``: fills ``hits.explanation``.
+        is slower and finds more; a segment without what is asked for chooses by itself. ``rerank=0``: approximate
+        distances. ``explain``: fills ``hits.explanation``.
         ``on_unavailable="skip"``: answer without segments whose store is away; ``hits.stats.skipped`` names them.
 
         Smaller distances are nearer: cosine 1 - cos, l2 squared, ip the negative inner product. Fewer than k rows come

@@ -93,7 +93,8 @@ def drop(path: str | PathLike[str], *, cold: Store | None = None) -> None:
     """Deletes a database for good: its directory, its own cold objects, and its pins on those of others.
 
     Objects that clones still need stay. ``cold``: a ``Store`` with credentials, if its cold store needs them.
-    Raises NotADatabaseError, DatabaseLockedError if it is open, StoreUnavailableError or StoreRefusedError.
+    Raises NotADatabaseError, DatabaseLockedError if it is open, CopiedDatabaseError if it is a copy, FencedError if a
+    copy took over, StoreUnavailableError or StoreRefusedError.
     """
     local = _directory(path)
     store = open_store(cold or identities.read(local).cold_url or local.path(paths.COLD_DIR), create=False)

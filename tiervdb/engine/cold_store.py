@@ -29,9 +29,9 @@ class ColdStore:
         rng: random.Random,
     ) -> None:
         self.store = store
+        self._identity = identity
         self._database_id = identity.database_id
         self._timeline = identity.timeline.id
-        self._timelines = {identity.timeline.id, *(line.id for line in identity.ancestors)}
         self._owner = owner
         self._clock = clock
         self._rng = rng
@@ -45,7 +45,7 @@ class ColdStore:
             if self._epoch is None:
                 self._epoch = self._take()
             elif self._exists(self._epoch + 1):
-                raise self._fenced(self._epoch + 1)
+                raise _fenced(self.store, self._database_id, self._epoch + 1)
             return self._epoch
 
     def new_key(self, role: str) -> str:
@@ -67,9 +67,7 @@ class ColdStore:
             yield documents.decode_pin(data, f"{self.store.url}/{found.key}")
 
     def _take(self) -> int:
-        latest = self._latest()
-        self._check_descent(latest)
-        epoch = latest + 1
+        epoch = last_epoch(self.store, self._identity) + 1
         while True:
             document = EpochDocument(
                 database_id=self._database_id,
@@ -86,30 +84,31 @@ class ColdStore:
             else:
                 return epoch
 
-    def _check_descent(self, epoch: int) -> None:
-        """The last writer must have been on this database's own timeline, or on one that it descends from."""
-        if epoch == 0:
-            return
-        key = paths.EpochKey(self._database_id, epoch).key
-        document = documents.decode_epoch(self.store.get(key), f"{self.store.url}/{key}")
-        if document.timeline not in self._timelines:
-            raise self._fenced(epoch)
-
-    def _fenced(self, epoch: int) -> FencedError:
-        return FencedError(
-            f"another writer has taken over database {self._database_id} in {self.store.url} (epoch {epoch}); this "
-            "one must "
-            'stop. To go on from here as a database of its own, copy the directory and open the copy with '
-            'copied="clone"'
-        )
-
-    def _latest(self) -> int:
-        parsed = (paths.parse_key(found.key) for found in self.store.list(paths.epoch_prefix(self._database_id)))
-        return max((p.epoch for p in parsed if isinstance(p, paths.EpochKey)), default=0)
-
     def _exists(self, epoch: int) -> bool:
         try:
             self.store.stat(paths.EpochKey(self._database_id, epoch).key)
         except ObjectNotFoundError:
             return False
         return True
+
+
+def last_epoch(store: ObjectStore, identity: Identity) -> int:
+    """The newest epoch of a database in its store, 0 if none was taken.
+
+    FencedError if it was taken on a timeline that is neither the database's own nor one that it descends from.
+    """
+    parsed = (paths.parse_key(found.key) for found in store.list(paths.epoch_prefix(identity.database_id)))
+    epoch = max((p.epoch for p in parsed if isinstance(p, paths.EpochKey)), default=0)
+    if epoch:
+        key = paths.EpochKey(identity.database_id, epoch).key
+        document = documents.decode_epoch(store.get(key), f"{store.url}/{key}")
+        if document.timeline not in {identity.timeline.id, *(line.id for line in identity.ancestors)}:
+            raise _fenced(store, identity.database_id, epoch)
+    return epoch
+
+
+def _fenced(store: ObjectStore, database_id: str, epoch: int) -> FencedError:
+    return FencedError(
+        f"another writer has taken over database {database_id} in {store.url} (epoch {epoch}); this one must stop. "
+        'To go on from here as a database of its own, copy the directory and open the copy with copied="clone"'
+    )

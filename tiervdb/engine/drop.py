@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tiervdb.engine import identity as identities
 from tiervdb.engine import pins
+from tiervdb.engine.cold_store import last_epoch
 from tiervdb.errors import CopiedDatabaseError, DatabaseLockedError
 from tiervdb.format import documents, paths
 from tiervdb.format.documents import Identity
@@ -24,7 +25,10 @@ class DropPlan:
 
 
 def plan(local: LocalDir, store: ObjectStore) -> DropPlan:
-    """What would be deleted. NotADatabaseError if the directory is none, CopiedDatabaseError if it is a copy of one."""
+    """What would be deleted.
+
+    NotADatabaseError if the directory is none, CopiedDatabaseError if it is a copy, FencedError if a copy took over.
+    """
     identity = identities.read(local)
     files = tuple(sorted(local.walk("")))
     if identity.cold_url is None:
@@ -34,6 +38,7 @@ def plan(local: LocalDir, store: ObjectStore) -> DropPlan:
             f"{local.root} is a copy of a database's directory, and what lies in {identity.cold_url} is the "
             "original's: remove the directory by hand, or open it with copied= first"
         )
+    last_epoch(store, identity)  # raises where a copy has taken over: the objects are the copy's now
     wanted = _pinned_by_others(store, identity)
     own = sorted(found.key for found in store.list(f"{identity.database_id}/") if not _is_pin(found.key))
     borrowed = tuple(paths.ColdPinKey(b.database_id, b.pin).key for b in identity.borrowed)

@@ -67,7 +67,7 @@ class SegmentEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class CodebookEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A codebook: its local file and, once a cold segment uses it, its cold object."""
+    """A codebook: its local file. ``object``: reserved for its bytes in the cold store."""
 
     id: str
     collection: int
