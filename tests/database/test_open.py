@@ -34,6 +34,7 @@ from tiervdb.errors import (
     TiervdbError,
     WritesRefusedError,
 )
+from tiervdb.format.envelope import ENVELOPE_LENGTH, MAGIC_LENGTH, seal
 from tiervdb.format.operations import DeleteRows
 
 

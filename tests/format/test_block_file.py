@@ -3,13 +3,14 @@ from __future__ import annotations
 import hashlib
 from unittest import mock
 
+import crc32c
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.format.damage import assert_notices
-from tiervdb.errors import CorruptionError
+from tiervdb.errors import CorruptionError, NewerFormatError
 from tiervdb.format import block_file
 from tiervdb.format.block_file import BLOCK_BYTES, BlockReader, BlockWriter
 
@@ -129,3 +130,15 @@ def test_verify_looks_again() -> None:
         file.verify()
     with pytest.raises(CorruptionError):
         file.view(0, 1)
+
+
+def test_a_newer_file_is_told_from_a_damaged_one() -> None:
+    data = write(b"whatever")
+    footer = bytearray(data[-block_file.FOOTER_BYTES : -4])
+    assert footer[6:8] == b"\1\0", "its version"
+    footer[6] = 2
+    before = data[: -block_file.FOOTER_BYTES]
+    with pytest.raises(NewerFormatError, match="the file: it has format version 2"):
+        reader(before + footer + crc32c.crc32c(bytes(footer)).to_bytes(4, "little"))
+    with pytest.raises(CorruptionError, match="the file"):
+        reader(before + footer + data[-4:])
