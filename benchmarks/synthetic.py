@@ -78,9 +78,9 @@ def lognormal(rows: int, dim: int, seed: int) -> Vectors:
 def duplicates(metric: Metric) -> DataSet:
     """20 vectors, each 500 times, in no order; queries lie near them."""
     rng = np.random.default_rng(7)
-    originals = rng.standard_normal((20, 100), np.float32)
+    originals = rng.standard_normal((20, 128), np.float32)
     rows = np.repeat(originals, 500, axis=0)[rng.permutation(10_000)]
-    near = originals[rng.integers(0, 20, QUERIES)] + 0.1 * rng.standard_normal((QUERIES, 100), np.float32)
+    near = originals[rng.integers(0, 20, QUERIES)] + 0.1 * rng.standard_normal((QUERIES, 128), np.float32)
     return DataSet("20 vectors, 500 times each", metric, rows, near)
 
 

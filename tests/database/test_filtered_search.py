@@ -57,10 +57,12 @@ def filtered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
         upsert(0, ROWS // 2)
         db.flush()
+        db.maintain()
         upsert(ROWS // 2, ROWS - FRESH)
         if request.param != "all":
             upsert(ROWS - FRESH, ROWS)
         db.flush()
+        db.maintain()
         if request.param != "hot":
             db.demote("rows", 1.0 if request.param == "cold" else (ROWS // 2) / (ROWS - FRESH))
         if request.param == "all":

@@ -88,7 +88,7 @@ def test_what_the_search_did_comes_along() -> None:
     stats = SearchStats(gets=3, tiers=("hot", "cold"))
     hits = one(stats=stats, explanation="segment 1: exact")
     assert (hits.stats, hits.explanation) == (stats, "segment 1: exact")
-    assert hits[0].stats is stats
+    assert list(hits)[:1] == hits[:1] == [hits[0]]
     assert one().stats == SearchStats()
 
 

@@ -17,6 +17,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made.start()
     with_snapshots(made)
     yield made
+    made.check(made.local)
     made.end()
 
 
@@ -54,4 +55,5 @@ def test_a_clone_of_a_clone(bench: Bench) -> None:
     inner.db.demote("words")
     inner.clone("copy")
     inner.verify_clone("copy", inner.model)
+    inner.verify()
     inner.end()

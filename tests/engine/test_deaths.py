@@ -34,14 +34,14 @@ def test_mark_copies() -> None:
     assert (marked.tolist(), dead.tolist()) == ([True, False, True], [True, False, False])
     assert mark(None, 3) is None
     assert mark(None, 3, np.array([], np.int64)) is None
-    assert mark(None, 2, np.array([1])).tolist() == [False, True]  # type: ignore[union-attr]
+    assert mark(None, 2, np.array([1])).tolist() == [False, True]
 
 
 def test_deletion_vectors_are_read_back(os_dir: OsDir) -> None:
     dead = np.zeros(100, np.bool_)
     dead[[3, 99]] = True
     entry = write_deletions(os_dir, hot(1), dead, version=7)
-    assert (entry.dead, entry.deletions.name[-10:]) == (2, "00007.dead")  # type: ignore[union-attr]
+    assert (entry.dead, entry.deletions.name[-10:]) == (2, "00007.dead")
     assert np.array_equal(read_deletions(os_dir, entry), dead)
     assert read_deletions(os_dir, hot(1)) is None
 

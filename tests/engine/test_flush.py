@@ -36,7 +36,7 @@ def in_the_middle(bench: Bench, monkeypatch: pytest.MonkeyPatch, action: object)
     def then_act(*args: object) -> object:
         written = write(*args)
         monkeypatch.setattr(flushing, "_write_segments", write)
-        action()  # type: ignore[operator]
+        action()
         return written
 
     monkeypatch.setattr(flushing, "_write_segments", then_act)
@@ -106,12 +106,12 @@ def test_a_view_keeps_its_state(bench: Bench) -> None:
 
 def test_a_full_disk_in_a_flush_loses_nothing_and_leaves_nothing(bench: Bench) -> None:
     some_rows(bench)
-    bench.directory.fill_up(500)  # type: ignore[attr-defined]
+    bench.directory.fill_up(500)
     for _ in range(3):
         with pytest.raises(DiskFullError):
             bench.db.flush()
         assert_same(bench.db, bench.model)
-    bench.directory.make_room()  # type: ignore[attr-defined]
+    bench.directory.make_room()
     bench.upsert("words", rows([1, 60], 5))
     bench.db.flush()
     bench.db.maintain()
@@ -121,7 +121,7 @@ def test_a_full_disk_in_a_flush_loses_nothing_and_leaves_nothing(bench: Bench) -
 def test_after_a_manifest_of_unknown_fate_nothing_more_is_written(bench: Bench) -> None:
     """It may be the newest one after a power loss: what it names must stay as it is."""
     flushed(bench)
-    bench.directory.plan.fail(io_error(), "sync_folder", name_part="manifests")  # type: ignore[attr-defined]
+    bench.directory.plan.fail(io_error(), "sync_folder", name_part="manifests")
     with pytest.raises(StorageError):
         bench.db.flush()
     before = {name: bench.local.read(name) for name in bench.local.walk("segments")}
@@ -139,7 +139,7 @@ def test_after_a_manifest_of_unknown_fate_nothing_more_is_written(bench: Bench) 
 
 def test_commits_are_refused_after_a_failed_write_but_reading_goes_on(bench: Bench) -> None:
     some_rows(bench)
-    bench.directory.plan.fail(io_error(), "sync", name_part=".wal")  # type: ignore[attr-defined]
+    bench.directory.plan.fail(io_error(), "sync", name_part=".wal")
     with pytest.raises(CommitOutcomeUnknown) as caught:
         bench.upsert("words", rows([70], 7))
     assert caught.value.seq == bench.acked + 1

@@ -49,7 +49,7 @@ class Bench:
         self.wal = ScriptedWal()
         self.clock = ManualClock()
         self.visible: list[int] = []
-        self.group = GroupCommit(self.wal, durability, self.visible.append, self.clock, timeout)  # type: ignore[arg-type]
+        self.group = GroupCommit(self.wal, durability, self.visible.append, self.clock, timeout)
 
     def enqueue(self, *seqs: int) -> None:
         for seq in seqs:

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,8 @@ def test_a_kick_does_all_that_is_due(start: Start) -> None:
     assert work.idle.wait(LIMIT)
     assert graphs.idle.wait(LIMIT)
     made.stop()
-    assert (work.calls, graphs.calls) == (3, 2)
+    assert work.calls == 3
+    assert graphs.calls >= 2
 
 
 def test_nothing_is_done_before_a_kick(start: Start) -> None:
@@ -101,7 +103,8 @@ def test_a_failure_is_kept_until_the_work_is_done(start: Start, graphs: bool, ca
             done.set()
         return False
 
-    made = start(nothing, work) if graphs else start(work, nothing)
+    by_turns = cycle([True, False])  # graphs are thought of when other work was done
+    made = start(lambda: next(by_turns), work) if graphs else start(work, nothing)
     ready.set()
     with caplog.at_level(logging.WARNING, "tiervdb"):
         made.kick()
@@ -148,13 +151,14 @@ def test_a_stop_waits_for_what_is_under_way_and_begins_nothing_more(start: Start
 def test_closing_gives_up_a_graph_that_is_being_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 40 pieces of a graph, the one under way is the last."""
     monkeypatch.setattr(maintenance, "_QUIET_SECONDS", 0.001)
-    monkeypatch.setattr(maintenance, "_IDLE_SECONDS", 0.01)  # the graph is looked for again after the flush
+    monkeypatch.setattr(maintenance, "_IDLE_SECONDS", 1000.0)  # the flush tells the other thread
     monkeypatch.setattr(graph_build, "chunks", lambda rows, _: [slice(n, n + 10) for n in range(0, rows, 10)])
-    building, add, pieces = threading.Event(), GraphBuilder.add, []
+    building, add = threading.Event(), GraphBuilder.add
+    pieces: list[bool] = []
 
     def slow(self: GraphBuilder, *given: Any) -> None:
         building.set()
-        assert db._session.shard("look inside")._maintenance.stopping.wait(LIMIT)  # type: ignore[union-attr]
+        assert db._session.shard("look inside")._maintenance.stopping.wait(LIMIT)
         pieces.append(True)
         add(self, *given)
 

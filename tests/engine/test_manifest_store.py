@@ -47,7 +47,7 @@ def test_a_renamed_manifest_is_noticed(os_dir: OsDir) -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "during", "after"])
-def test_a_crash_leaves_the_old_or_the_new_one(tmp_path, when) -> None:  # type: ignore[no-untyped-def]
+def test_a_crash_leaves_the_old_or_the_new_one(tmp_path, when) -> None:
     def workload(directory: CrashDir) -> None:
         store = ManifestStore(directory, 0)
         store.publish(manifest(1))

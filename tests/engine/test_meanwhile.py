@@ -5,18 +5,17 @@ from __future__ import annotations
 import gc as python_gc
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import tiervdb
-from tests.crash.workload import INDEXED, flushed, half_cold, rows, some_rows, two_collections
+from tests.crash.workload import flushed, half_cold, rows, some_rows
 from tests.model.bench import SMALL, Bench
 from tests.model.conftest import dead_processes_stay_quiet
 from tests.model.model import assert_same
 from tests.support.faulty_dir import FaultyDir, io_error
-from tiervdb.engine import flush, gc, intents, sketching, tiering, time_travel, wal
+from tiervdb.engine import gc, intents, tiering, time_travel, wal
 from tiervdb.errors import CollectionNotFoundError, CopiedDatabaseError, FencedError, StorageError
 
 __all__ = ["dead_processes_stay_quiet"]
@@ -40,10 +39,10 @@ class _ThenAct:
         self.todo: list[Callable[[], object]] = []
 
     def __enter__(self) -> None:
-        self._lock.__enter__()  # type: ignore[attr-defined]
+        self._lock.__enter__()
 
     def __exit__(self, *error: object) -> None:
-        self._lock.__exit__(*error)  # type: ignore[attr-defined]
+        self._lock.__exit__(*error)
         if self.todo:
             self.todo.pop()()
 
@@ -64,7 +63,7 @@ def test_an_object_that_a_promotion_frees_during_a_collection_of_garbage_goes_la
     def planned(*args: object) -> object:
         monkeypatch.setattr(gc, "plan", plan)
         lock.todo.append(lambda: bench.db.promote("words"))
-        return plan(*args)  # type: ignore[arg-type]
+        return plan(*args)
 
     monkeypatch.setattr(core, "work", lock)
     monkeypatch.setattr(gc, "plan", planned)
@@ -77,36 +76,9 @@ def test_an_object_that_a_promotion_frees_during_a_collection_of_garbage_goes_la
     assert intents.listed(bench.local) == []
 
 
-def test_a_move_keeps_the_codebook_that_a_flush_codes_under(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = Bench(tmp_path / "bench", replace(INDEXED, small_floats=60))
-    bench.start()
-    two_collections(bench)
-    for n in range(4):
-        bench.upsert("words", rows(range(40 * n, 40 * n + 40), n))
-        bench.db.flush()
-    bench.upsert("words", rows(range(200, 260), 7))
-    write = flush._write_segments
-
-    def then_merge(*args: object) -> object:
-        written = write(*args)  # type: ignore[arg-type]
-        monkeypatch.setattr(flush, "_write_segments", write)
-        monkeypatch.setattr(sketching, "needs_retrain", lambda *_: True)
-        assert bench.shard.tend_once()
-        return written
-
-    monkeypatch.setattr(flush, "_write_segments", then_merge)
-    bench.db.flush()
-    books = {book.id for book in bench.shard.manifest().codebooks}
-    assert len(books) == 2
-    assert {s.codebook for s in bench.shard.manifest().segments} == books
-    bench.verify()
-    bench.reopen()
-    bench.stop()
-
-
 def test_a_flush_after_one_that_failed_writes_what_came_later_too(bench: Bench) -> None:
     some_rows(bench)
-    bench.directory.plan.fail(io_error(), "create", name_part="tmp")  # type: ignore[attr-defined]
+    bench.directory.plan.fail(io_error(), "create", name_part="tmp")
     with pytest.raises(StorageError):
         bench.db.flush()
     bench.upsert("words", rows([70], 7))
@@ -122,7 +94,7 @@ def in_the_second_group(bench: Bench, monkeypatch: pytest.MonkeyPatch, action: C
         seen.append(True)
         if len(seen) == 2:
             action()
-        return move(*args)  # type: ignore[arg-type]
+        return move(*args)
 
     monkeypatch.setattr(tiering, "_demote_group", acting)
     bench.db.demote("words")
@@ -165,7 +137,7 @@ def test_a_log_file_that_goes_while_the_log_is_read(bench: Bench, monkeypatch: p
     def collected(*args: object, **options: object) -> object:
         monkeypatch.setattr(wal, "read_file", read)
         bench.db.maintain()
-        return read(*args, **options)  # type: ignore[arg-type]
+        return read(*args, **options)
 
     monkeypatch.setattr(wal, "read_file", collected)
     assert bench.db.log().equals(before)
@@ -184,7 +156,7 @@ def test_a_reader_that_was_too_late_for_the_log_chooses_again(bench: Bench, monk
     chosen: list[time_travel.Stretch] = []
 
     def late(*args: object) -> object:
-        found = stretch(*args)  # type: ignore[arg-type]
+        found = stretch(*args)
         if not chosen:
             chosen.append(found)
             bench.upsert("words", rows([31], 6))

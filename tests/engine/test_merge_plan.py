@@ -5,12 +5,27 @@ import random
 import msgspec
 import pytest
 
-from tests.engine.values import an_id, cold, hot
+from tests.engine import values
+from tests.engine.values import an_id, cold
 from tests.format.values import ref
 from tiervdb.engine.merge_plan import FAN_IN, MOST_LARGE, plan_graph, plan_merge, size_class
 from tiervdb.format.manifest import SegmentEntry
 
 SMALL = 1000  # floats; with dim 2 a segment of 500 rows is of class 0
+
+
+def hot(number: int, rows: int, dead: int = 0, low: int | None = None) -> SegmentEntry:
+    """A hot segment with a sketch."""
+    entry = values.hot(number, rows, dead=dead) if low is None else values.hot(number, rows, dead=dead, low=low)
+    sketch = ref(f"segments/{entry.id}.sketch")
+    return msgspec.structs.replace(entry, files={**entry.files, "sketch": sketch})
+
+
+def test_what_is_large_and_has_no_sketch_is_written_anew_when_nothing_else_is_due() -> None:
+    plain = values.hot(3, 500)
+    assert planned([plain]) == [3]
+    assert planned([plain, *(hot(n, 40) for n in range(10, 14))]) == [10, 11, 12, 13]
+    assert planned([values.hot(3, 499)]) is None
 
 
 def planned(entries: list[SegmentEntry]) -> list[int] | None:

@@ -74,13 +74,13 @@ def test_other_pins_are_abandoned_when_their_time_is_over(os_dir: OsDir, held: p
 class SweptDir(OsDir):
     """A directory whose staging folder a starting writer sweeps before the ``at``-th lock or rename."""
 
-    def lock(self, name: str):  # type: ignore[no-untyped-def]
+    def lock(self, name: str):
         for staged in list(self.walk("tmp")):
             self.delete(staged)
         return super().lock(name)
 
 
-def test_a_pin_that_is_swept_while_it_is_made_leaves_no_empty_file(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_pin_that_is_swept_while_it_is_made_leaves_no_empty_file(tmp_path) -> None:
     swept = SweptDir(tmp_path / "db", sync=False)
     with pytest.raises(pins.ObjectNotFoundError):
         pins.hold(swept, READER)

@@ -23,6 +23,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path / "bench")
     made.start()
     yield made
+    made.check(made.local)
     made.end()
 
 
@@ -108,10 +109,12 @@ def test_a_missing_segment_file_is_damage_not_haste(bench: Bench) -> None:
     flushed(bench)
     lost = next(name for name in bench.local.list("segments") if name.endswith(".dead"))
     bench.stop()
+    data = bench.local.read(lost)
     bench.local.delete(lost)
     for read_only in (True, False):
         with pytest.raises(CorruptionError, match=lost):
             bench.open(read_only=read_only)
+    bench.local.write_atomic(lost, data)
 
 
 def test_a_writer_may_sweep_while_a_reader_pins(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +122,7 @@ def test_a_writer_may_sweep_while_a_reader_pins(bench: Bench, monkeypatch: pytes
     some_rows(bench)
     hold, swept = pins.hold, []
 
-    def sweep_once(local, pin):  # type: ignore[no-untyped-def]
+    def sweep_once(local, pin):
         if not swept:
             swept.append(pin)
             raise pins.ObjectNotFoundError("swept")

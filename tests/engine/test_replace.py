@@ -24,14 +24,14 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path / "bench")
     made.start()
     yield made
-    made.verify()
+    made.check(made.local)
     made.end()
 
 
 def in_the_middle(module: ModuleType, writer: str, action: Action, run: Action) -> None:
     """Does ``run``, and ``action`` when its first new segment is written and its manifest is not."""
     write = getattr(module, writer)
-    happened = []
+    happened: list[bool] = []
 
     def then_act(*args: object, **options: object) -> object:
         entry = write(*args, **options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +13,9 @@ import pytest
 
 import tiervdb
 from tiervdb.engine import unions
-from tiervdb.engine.unions import _KEPT, _SEEN_BEFORE, Unions
+from tiervdb.engine.unions import _KEPT, SEEN_BEFORE, Unions
+from tiervdb.segment.segment import Segment
+from tiervdb.segment.union import SketchUnion
 
 OPTIONS = tiervdb.Options(background=False, flush_floats=10**9, small_floats=20_000, graph_min_rows=10**6)
 DIM, ROWS, K, QUERIES = 16, 1_500, 10, 10
@@ -71,6 +73,7 @@ def points(tmp_path: Path) -> Iterator[Points]:
         for n in range(3):
             made.upsert(np.arange(n * ROWS, (n + 1) * ROWS))
             db.flush()
+            db.maintain()
         yield made
 
 
@@ -78,16 +81,20 @@ ALL = {"nprobe": 10_000, "rerank": 300}
 
 
 def test_the_third_search_of_the_same_segments_makes_a_union(points: Points) -> None:
-    explained = [points.search(**ALL).explanation for _ in range(_SEEN_BEFORE + 1)]
-    assert [AS_ONE in text for text in explained] == [False] * (_SEEN_BEFORE - 1) + [True] * 2
+    explained = [points.search(**ALL).explanation for _ in range(SEEN_BEFORE + 1)]
+    assert [AS_ONE in text for text in explained] == [False] * (SEEN_BEFORE - 1) + [True] * 2
     assert f"3 hot segments as one ({3 * ROWS} rows)" in explained[-1]
 
 
 def test_rows_that_die_and_change_under_a_union(points: Points, monkeypatch: pytest.MonkeyPatch) -> None:
     """Deaths in segments are seen by a union that was made before them; new versions come from the memtable."""
-    made: list[unions.SketchUnion] = []
-    make_one = unions.SketchUnion
-    monkeypatch.setattr(unions, "SketchUnion", lambda given: made.append(make_one(given)) or made[-1])
+    made: list[SketchUnion] = []
+
+    def make_one(given: Sequence[Segment]) -> SketchUnion:
+        made.append(SketchUnion(given))
+        return made[-1]
+
+    monkeypatch.setattr(unions, "SketchUnion", make_one)
     as_one = 0
     for step in range(24):
         if step % 3 == 0:
@@ -109,7 +116,7 @@ def test_memtable_union_and_cold_rows_are_merged(points: Points) -> None:
     points.db.demote("points", 1 / 3)
     points.upsert(np.arange(10_000, 10_000 + 300))
     points.delete(points.some(60))
-    for _ in range(_SEEN_BEFORE):
+    for _ in range(SEEN_BEFORE):
         hits = points.search(**ALL)
     assert "2 hot segments as one" in hits.explanation
     assert hits.stats.tiers == ("memory", "hot", "cold")
@@ -118,7 +125,7 @@ def test_memtable_union_and_cold_rows_are_merged(points: Points) -> None:
 
 
 def test_what_is_asked_for_otherwise_is_not_searched_as_one(points: Points) -> None:
-    for _ in range(_SEEN_BEFORE):
+    for _ in range(SEEN_BEFORE):
         points.search(**ALL)
     assert AS_ONE in points.search(**ALL).explanation
     queries = np.zeros((1, DIM), np.float32)
@@ -143,7 +150,7 @@ def segments(ids: str) -> list[Any]:
 
 
 def make(kept: Unions, ids: str) -> None:
-    for _ in range(_SEEN_BEFORE - 1):
+    for _ in range(SEEN_BEFORE - 1):
         assert kept._union(segments(ids)) is None
     made: Any = kept._union(segments(ids))
     assert made.key == ids
@@ -160,10 +167,19 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Unions:
 
 
 def test_segments_that_change_all_the_time_get_no_union(kept: Unions) -> None:
-    for ids in ["ab", "abc", "ab", "abc", "ab", "abcd"] * 3:
-        assert kept._union(segments(ids)) is None
-    make(kept, "ab")
-    assert kept._union(segments("ab")) is kept._union(segments("ab")), "it is made once"
+    for n in range(1, 30):
+        for _ in range(SEEN_BEFORE - 1):
+            assert kept._union(segments("a" * n)) is None
+
+
+def test_collections_that_are_searched_by_turns_get_theirs(kept: Unions) -> None:
+    for _ in range(SEEN_BEFORE - 1):
+        assert kept._union(segments("ab")) is None
+        assert kept._union(segments("cd")) is None
+    made = kept._union(segments("ab"))
+    assert made is not None
+    assert kept._union(segments("cd")) not in {None, made}
+    assert kept._union(segments("ab")) is made, "it is made once"
 
 
 def test_the_least_recently_used_goes(kept: Unions) -> None:
@@ -189,6 +205,6 @@ def test_a_union_from_before_a_merge_goes_at_once(kept: Unions) -> None:
 def test_segments_give_their_own_lists_back(kept: Unions) -> None:
     released: list[str] = []
     given = [SimpleNamespace(entry=SimpleNamespace(id=i), release_lists=lambda i=i: released.append(i)) for i in "ab"]
-    for _ in range(_SEEN_BEFORE + 2):
-        kept._union(given)  # type: ignore[arg-type]
+    for _ in range(SEEN_BEFORE + 2):
+        kept._union(given)
     assert released == ["a", "b"]

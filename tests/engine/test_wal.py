@@ -159,7 +159,7 @@ def test_an_empty_file_is_what_a_session_left_that_died(os_dir: OsDir) -> None:
 def test_after_a_failed_append_nothing_more_is_written(os_dir: OsDir) -> None:
     log = opened(os_dir)
     add(log, 1)
-    log._file.close()  # type: ignore[union-attr]
+    log._file.close()
     with pytest.raises(StorageError):
         add(log, 2)
     assert log.end.seq == 1

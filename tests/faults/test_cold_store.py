@@ -116,7 +116,7 @@ def test_a_demotion_that_fails_moves_nothing(bench: Bench, kind: str, when: str)
     for at in range(1, 5):
         bench.reopen()  # each writer takes an epoch
         store = broken(bench)
-        store.plan.fail(LOST, kind, at=at, when=when)  # type: ignore[arg-type]
+        store.plan.fail(LOST, kind, at=at, when=when)
         before = bench.db.stats().collections
         try:
             bench.db.demote("words")
@@ -135,7 +135,7 @@ def test_a_demotion_that_fails_moves_nothing(bench: Bench, kind: str, when: str)
 @pytest.mark.parametrize("how", ["flip", "cut"])
 def test_an_upload_that_is_not_what_was_sent_is_noticed(bench: Bench, store: FaultyStore, how: str) -> None:
     before = bench.db.stats().collections
-    store.plan.damage(how, "get_ranges", count=None)  # type: ignore[arg-type]
+    store.plan.damage(how, "get_ranges", count=None)
     with pytest.raises(CorruptionError, match=r"parquet"):
         bench.db.demote("texts")
     assert bench.db.stats().collections == before
@@ -154,7 +154,7 @@ def test_damaged_answers_are_never_rows(bench: Bench, store: FaultyStore, how: s
         bench.local.delete(cached)
     bench.start()
     faulty = broken(bench, seed=at)
-    faulty.plan.damage(how, "get_ranges", at=at, count=1)  # type: ignore[arg-type]
+    faulty.plan.damage(how, "get_ranges", at=at, count=1)
     told: list[str] = []
     for _ in range(4):
         try:

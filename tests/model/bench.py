@@ -65,7 +65,7 @@ class Bench:
             shutil.copytree(prepared.folder, folder)
             self.model, self.states, self.acked = prepared.model, dict(prepared.states), prepared.acked
             self.clock.us = prepared.clock_us
-            self.rng.setstate(prepared.random_state)  # type: ignore[arg-type]
+            self.rng.setstate(prepared.random_state)
         self.directory = CrashDir(folder)
         self._graves: list[object] = []  # dead processes' objects: were they collected, they would touch the disk
 

@@ -76,11 +76,16 @@ def session_at(session: Session, target: Target) -> Session:
     elif target.kind == "latest":
         reader = Reader(env, lambda: Stretch(env.manifests.current(), newest_seq(env)), moves=False)
     else:
-        held = time_travel.stretches(env.local, env.shard, env.manifests, session.view().seq)
-        seq = _seq_of(session, target, held)
-        reader = Reader.at(env, time_travel.at_seq(held, seq), seq)
+        reader = Reader(env, lambda: _stretch_to(session, env, target), moves=False)
     why = f"a view of the past, as of commit {reader.view().seq}"
     return Session(reader, session.identity, session.clock, why, shares=True)
+
+
+def _stretch_to(session: Session, env: ReaderSurroundings, target: Target) -> Stretch:
+    """Looked up anew at each attempt, for what holds a point now may be let go before it is pinned."""
+    held = time_travel.stretches(env.local, env.shard, env.manifests, session.view().seq)
+    seq = _seq_of(session, target, held)
+    return Stretch(time_travel.at_seq(held, seq).manifest, seq)
 
 
 def clone(session: Session, path: Path, target: Target) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +57,8 @@ class Hit:
 class Hits:
     """The nearest rows of one query or of several, nearest first. Smaller distances are nearer.
 
-    Iterating goes over the rows, ``len()`` counts them. With several queries, ``hits[i]`` are those of query i.
+    Iterating goes over the rows, ``len()`` counts them. ``hits[i]`` is row i; with several queries,
+    the hits of query i.
     """
 
     def __init__(
@@ -119,8 +120,23 @@ class Hits:
         for row in self.to_pylist():
             yield Hit(row.pop("query"), row.pop("id"), row.pop("distance"), row)
 
-    def __getitem__(self, query: int) -> Hits:
-        """The hits of one query, as if it had been searched alone; IndexError beyond the last."""
+    @overload
+    def __getitem__(self, index: int) -> Hit | Hits: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Hit] | list[Hits]: ...
+    def __getitem__(self, index: int | slice) -> Hit | Hits | list[Hit] | list[Hits]:
+        """Of a query of shape ``(dim,)`` one row; of ``(q, dim)`` the hits of one query."""
+        if self._single:
+            return self._rows[index]
+        if isinstance(index, slice):
+            return [self._of_query(number) for number in range(len(self._counts))[index]]
+        return self._of_query(index)
+
+    @cached_property
+    def _rows(self) -> list[Hit]:
+        return list(self)
+
+    def _of_query(self, query: int) -> Hits:
         number = range(len(self._counts))[query]
         start = sum(self._counts[:number])
         count = self._counts[number]

@@ -21,7 +21,6 @@ from tiervdb.format.documents import Identity
 from tiervdb.format.manifest import Manifest
 from tiervdb.types import CollectionSchema
 
-
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from tiervdb.database.session import Session, named
 from tiervdb.engine.tiering import TierResult
+from tiervdb.engine.unions import SEEN_BEFORE
 from tiervdb.engine.view import Place
 from tiervdb.errors import InvalidInputError
 
@@ -33,7 +34,8 @@ def warm(session: Session, name: str) -> None:
     number = next((n for n, source in enumerate(view.sources(schema)) if source.rows), None)
     if number is not None:
         query = view.vectors(schema, Place(np.array([number]), np.array([0])))
-        view.search(schema, query, 1)
+        for _ in range(SEEN_BEFORE):  # from then on segments are searched as one
+            view.search(schema, query, 1)
 
 
 def _fraction(value: float, what: str) -> float:

@@ -1,4 +1,7 @@
-"""Flush: the frozen memtable becomes segments and deletion vectors, in one edit of the manifest."""
+"""Flush: the frozen memtable becomes segments and deletion vectors, in one edit of the manifest.
+
+No index is built here, so that a flush takes no longer than writing its bytes: merges do that, in the background.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,10 @@ from tiervdb.engine.core import Frozen, ShardCore
 from tiervdb.engine.deaths import mark
 from tiervdb.engine.deletions import write_deletions
 from tiervdb.engine.memtable import MISSING
-from tiervdb.engine.sketching import coding_for
 from tiervdb.engine.source import SegmentState
 from tiervdb.engine.state import Late
 from tiervdb.format import paths
-from tiervdb.format.manifest import CodebookEntry, Flushed, ManifestEdit, SegmentEntry
+from tiervdb.format.manifest import Flushed, ManifestEdit, SegmentEntry
 from tiervdb.segment.hot import write_hot
 from tiervdb.segment.segment import BatchSource
 
@@ -35,43 +37,38 @@ def flush(core: ShardCore) -> bool:
 def _flush(core: ShardCore, frozen: Frozen) -> None:
     if min(core.group.fsynced_seq, core.group.durable_seq) < frozen.tip.seq:
         core.group.fsync()  # a manifest holds nothing that the log could lose, and nothing that is not visible
-    entries, codebooks = _write_segments(core, frozen)
+    entries = _write_segments(core, frozen)
     with core.manifest_lock:
-        edit = _edit(core, frozen, entries, codebooks)
+        edit = _edit(core, frozen, entries)
         core.install(edit, late=lambda opened: _late_deaths(frozen, entries, opened))
 
 
-def _write_segments(core: ShardCore, frozen: Frozen) -> tuple[list[SegmentEntry], list[CodebookEntry]]:
-    entries, codebooks = [], []
+def _write_segments(core: ShardCore, frozen: Frozen) -> list[SegmentEntry]:
+    entries = []
     low_seq = core.state.manifest.flushed_seq + 1
     for collection, rows in frozen.table:
         schema = frozen.tip.catalog.collections.get(collection)
         batch = rows.at(frozen.tip.seq).batch() if schema is not None else None
         if schema is None or batch is None or not len(batch):
             continue
-        source = BatchSource(batch)
-        coding = coding_for(core, schema, source)
-        codebooks += [] if coding.new is None else [coding.new]
         segment_id = core.building.add(paths.random_id(core.env.rng))
         entries.append(
             write_hot(
                 core.env.local,
                 segment_id,
                 schema,
-                source,
+                BatchSource(batch),
                 shard=core.env.shard,
-                codebook=coding.codebook,
+                codebook=None,
                 low_seq=low_seq,
                 high_seq=frozen.tip.seq,
                 clock=core.env.clock,
             )
         )
-    return entries, codebooks
+    return entries
 
 
-def _edit(
-    core: ShardCore, frozen: Frozen, entries: Sequence[SegmentEntry], codebooks: Sequence[CodebookEntry]
-) -> ManifestEdit:
+def _edit(core: ShardCore, frozen: Frozen, entries: Sequence[SegmentEntry]) -> ManifestEdit:
     manifest, catalog = core.state.manifest, frozen.tip.catalog
     gone = frozenset(s.id for s in manifest.segments if s.collection not in catalog.collections)
     return ManifestEdit(
@@ -86,7 +83,6 @@ def _edit(
         remove_segments=gone,
         remove_codebooks=frozenset(c.id for c in manifest.codebooks if c.collection not in catalog.collections),
         add_segments=tuple(entries),
-        add_codebooks=tuple(codebooks),
         replace_segments=tuple(_with_deaths(core, frozen, gone)),
     )
 

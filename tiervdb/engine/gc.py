@@ -5,15 +5,18 @@ The plan is pure. Deletion fails closed: what cannot be read or reached is kept.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from tiervdb.engine import commit_log, intents, pins, wal
 from tiervdb.engine.core import ShardCore
-from tiervdb.errors import StorageError
+from tiervdb.errors import FencedError, StorageError
 from tiervdb.format import paths
 from tiervdb.format.documents import Intent, Pin
 from tiervdb.format.manifest import FileRef, Manifest
+
+_log = logging.getLogger("tiervdb")
 
 
 @dataclass(frozen=True)
@@ -185,8 +188,12 @@ def _delete_objects(core: ShardCore, ripe: Sequence[Intent], keys: Sequence[str]
             if key not in kept and cold.owns(key):
                 cold.store.delete(key)
                 deleted.add(key)
-    except StorageError:
-        return  # the store is away: another time
+    except FencedError as error:
+        core.group.fail(error)  # this writer must stop
+        return
+    except StorageError as error:
+        _log.warning("cold objects that nobody needs could not be deleted, which will be tried again: %s", error)
+        return
     for intent in ripe:
         if all(key in deleted or key in current or not cold.owns(key) for key in intent.keys):
             intents.forget(core.env.local, intent.id)

@@ -26,13 +26,12 @@ class Maintenance:
 
     def __init__(self, tend_once: Callable[[], bool], build_graph_once: Callable[[], bool]) -> None:
         self.stopping = threading.Event()
-        self._work = _Worker("tiervdb-maintenance", tend_once, self.stopping, quiet_seconds=0.0)
         self._graphs = _Worker("tiervdb-graphs", build_graph_once, self.stopping, quiet_seconds=_QUIET_SECONDS)
+        self._work = _Worker("tiervdb-maintenance", tend_once, self.stopping, quiet_seconds=0.0, then=self._graphs.kick)
 
     def kick(self) -> None:
-        """There may be work."""
+        """There may be work. Graphs are thought of when some was done."""
         self._work.kick()
-        self._graphs.kick()
 
     @property
     def failure(self) -> Exception | None:
@@ -47,9 +46,18 @@ class Maintenance:
 
 
 class _Worker:
-    def __init__(self, name: str, once: Callable[[], bool], stopping: threading.Event, quiet_seconds: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        once: Callable[[], bool],
+        stopping: threading.Event,
+        quiet_seconds: float,
+        then: Callable[[], None] | None = None,
+    ) -> None:
+        """``then`` is called after each piece of work."""
         self.failure: Exception | None = None
         self._once = once
+        self._then = then
         self._stopping = stopping
         self._quiet_seconds = quiet_seconds
         self._wake = threading.Event()
@@ -61,7 +69,8 @@ class _Worker:
 
     def join(self) -> None:
         self._wake.set()
-        self._thread.join()
+        if threading.current_thread() is not self._thread:  # the garbage collector may close a database from any thread
+            self._thread.join()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -74,7 +83,8 @@ class _Worker:
     def _do_all(self) -> None:
         try:
             while not self._stopping.is_set() and self._once():
-                pass
+                if self._then is not None:
+                    self._then()
             self.failure = None
         except BaseException as error:
             if not isinstance(error, Exception):

@@ -30,7 +30,12 @@ class MergePlan:
 def plan_merge(entries: Sequence[SegmentEntry], dim: int, small_floats: int) -> MergePlan | None:
     """The next merge of one collection's hot segments; None: nothing is worth it."""
     hot = sorted((e for e in entries if e.tier == "hot"), key=lambda e: (e.low_seq, e.id))
-    return _dead(hot) or _full_class(hot, dim, small_floats) or _too_many(hot, dim, small_floats)
+    return (
+        _dead(hot)
+        or _full_class(hot, dim, small_floats)
+        or _too_many(hot, dim, small_floats)
+        or _without_sketch(hot, dim, small_floats)
+    )
 
 
 def plan_graph(entries: Sequence[SegmentEntry], graph_min_rows: int) -> SegmentEntry | None:
@@ -59,6 +64,14 @@ def _full_class(hot: Sequence[SegmentEntry], dim: int, small_floats: int) -> Mer
         members = classes[number]
         if len(members) >= FAN_IN:
             return MergePlan(tuple(e.id for e in members), f"{len(members)} segments of one size class")
+    return None
+
+
+def _without_sketch(hot: Sequence[SegmentEntry], dim: int, small_floats: int) -> MergePlan | None:
+    """A flush leaves them; most are merged with others before their turn comes."""
+    for entry in hot:
+        if size_class(entry, dim, small_floats) >= 0 and "sketch" not in entry.files:
+            return MergePlan((entry.id,), "it is large and has no sketch yet")
     return None
 
 

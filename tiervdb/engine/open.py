@@ -220,7 +220,7 @@ def _lock(local: LocalDir) -> FileLock:
     lock = local.lock(paths.WRITER_LOCK)
     if lock is None:
         raise DatabaseLockedError(
-            f"{local.root} is open for writing in another process ({_writer(local)}). Close it there, "
+            f"{local.root} is open for writing already ({_writer(local)}). Close it there, "
             "or open it here with read_only=True"
         )
     pid, host = place.owner()
@@ -236,7 +236,8 @@ def _owner() -> Owner:
 def _writer(local: LocalDir) -> str:
     try:
         info = msgspec.json.decode(local.read(WRITER_INFO), type=dict[str, int | str])
-        return f"pid {info['pid']} on {info['host']}"
+        by = f"pid {info['pid']} on {info['host']}"
+        return f"in this process, {by}" if (info["pid"], info["host"]) == place.owner() else f"in another process, {by}"
     except (ObjectNotFoundError, msgspec.DecodeError, KeyError):
         return "its pid is not known"
 

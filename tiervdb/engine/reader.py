@@ -136,10 +136,12 @@ def newest_seq(env: ReaderSurroundings) -> int:
     """The last seq that may be shown: what the writer published, or the end of the log if nobody writes."""
     published = env.local.shared_words(paths.PublishedName(env.shard).name, 2)
     manifest = env.manifests.current()
-    if env.local.is_locked(paths.WRITER_LOCK):
-        return max(manifest.flushed_seq, int(published[wal.VISIBLE]))
-    files = wal.read_after(env.local, env.shard, manifest.flushed_seq, int(published[wal.FSYNCED]))
-    return max([manifest.flushed_seq, *(file.last_seq for file in files)])
+    is_written = env.local.is_locked(paths.WRITER_LOCK)
+    visible, fsynced = int(published[wal.VISIBLE]), int(published[wal.FSYNCED])
+    files = wal.read_after(env.local, env.shard, manifest.flushed_seq, 0 if is_written else fsynced)
+    end = max([manifest.flushed_seq, *(file.last_seq for file in files)])
+    # A writer that is still recovering from a power loss has not yet corrected what was published before it.
+    return max(manifest.flushed_seq, min(visible, end)) if is_written else end
 
 
 def _unpin(env: ReaderSurroundings, pin: Pin, lock: FileLock | None) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from tiervdb.engine import compaction, flush, gc, pins, snapshots, tiering
 from tiervdb.engine.core import Build, ShardCore
@@ -18,6 +21,7 @@ from tiervdb.format.operations import Operation
 from tiervdb.storage.local_dir import FileLock
 from tiervdb.types import CollectionSchema, Commit
 
+_T = TypeVar("_T")
 Progress = Callable[[int, int], None]  # rows done, rows in all
 
 
@@ -27,6 +31,7 @@ class Shard:
     def __init__(self, core: ShardCore, lock: FileLock) -> None:
         self.core = core
         self._lock = lock
+        self._commits = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tiervdb-commit")
         self._maintenance = Maintenance(self.tend_once, self.build_graph_once) if core.env.options.background else None
 
     # -- reading
@@ -44,23 +49,33 @@ class Shard:
     def commit(self, operations: Sequence[Operation], note: str | None = None) -> Commit:
         """Applies the operations as one atomic, durable commit. See ShardCore.commit for errors."""
         self._make_room()
-        commit = self.core.commit(operations, note)
+        commit = self._uninterrupted(lambda: self.core.commit(operations, note))
         self._kick()
         return commit
 
     def commit_where(self, build: Build, schema: CollectionSchema, note: str | None = None) -> Commit:
         """Commits what ``build`` makes of a view; what was written since is built again under the commit lock."""
         self._make_room()
-        commit = self.core.commit_where(build, schema, note)
+        commit = self._uninterrupted(lambda: self.core.commit_where(build, schema, note))
         self._kick()
         return commit
+
+    def _uninterrupted(self, action: Callable[[], _T]) -> _T:
+        """Python raises KeyboardInterrupt only in the main thread: there, Ctrl-C ends the waiting, not the work."""
+        if threading.current_thread() is not threading.main_thread():
+            return action()
+        try:
+            future = self._commits.submit(action)
+        except RuntimeError:  # closed: the action says so itself
+            return action()
+        return future.result()
 
     def _make_room(self) -> None:
         """Keeps the memtable from outgrowing memory: where no background thread keeps up, the writer flushes."""
         core = self.core
         limit = core.env.options.flush_floats * (1 if self._maintenance is None else 4)
         if core.state.active.floats >= limit:
-            flush.flush(core)
+            self.flush()
 
     def _kick(self) -> None:
         if self._maintenance is not None and self.core.needs_flush():
@@ -70,11 +85,11 @@ class Shard:
 
     def flush(self) -> bool:
         """Moves the memtable into segments; False if it was empty."""
-        return flush.flush(self.core)
+        return self._uninterrupted(lambda: flush.flush(self.core))
 
     def maintain_once(self) -> bool:
         """Does the most urgent piece of background work; False if nothing was due."""
-        return self.tend_once() or self.build_graph_once()
+        return self._uninterrupted(lambda: self.tend_once() or self.build_graph_once())
 
     def tend_once(self) -> bool:
         """Like maintain_once, but for graphs, which take long."""
@@ -103,23 +118,25 @@ class Shard:
 
     def demote(self, schema: CollectionSchema, fraction: float | None, progress: Progress | None = None) -> TierResult:
         """Moves rows, the oldest first, to the cold store until this fraction of the collection is there."""
-        return tiering.demote(self.core, schema, 1.0 if fraction is None else fraction, progress)
+        wanted = 1.0 if fraction is None else fraction
+        return self._uninterrupted(lambda: tiering.demote(self.core, schema, wanted, progress))
 
     def promote(self, schema: CollectionSchema, fraction: float | None, progress: Progress | None = None) -> TierResult:
         """Moves cold rows, the newest first, back to local disk until this fraction of the collection is hot."""
-        return tiering.promote(self.core, schema, 1.0 if fraction is None else fraction, progress)
+        wanted = 1.0 if fraction is None else fraction
+        return self._uninterrupted(lambda: tiering.promote(self.core, schema, wanted, progress))
 
     # -- snapshots and pins
 
     def snapshot(self, name: str, expires_us: int | None = None) -> SnapshotName:
         """Names the newest durable state and keeps it."""
-        return snapshots.create(self.core, name, expires_us)
+        return self._uninterrupted(lambda: snapshots.create(self.core, name, expires_us))
 
     def snapshots(self) -> list[SnapshotInfo]:
         return snapshots.describe(self.core)
 
     def drop_snapshot(self, name: str) -> None:
-        snapshots.drop(self.core, name)
+        self._uninterrupted(lambda: snapshots.drop(self.core, name))
 
     def pins(self) -> list[Pin]:
         return pins.listed(self.core.env.local, self.core.env.shard)
@@ -139,6 +156,7 @@ class Shard:
         """Stops the background work, syncs the log and gives the connections to the cold store back."""
         if self._maintenance is not None:
             self._maintenance.stop()
+        self._commits.shutdown()
         try:
             self.core.close()
         finally:

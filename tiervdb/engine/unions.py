@@ -21,7 +21,7 @@ Task = tuple[int, Source, Mask | None]  # number of the source, the source, its 
 Found = tuple[Rows, Rows, Distances]  # numbers of sources, rows, distances
 
 _KEPT = 4  # unions in memory: collections that are searched by turns
-_SEEN_BEFORE = 3  # searches of the same segments before their union is made: during a load they change all the time
+SEEN_BEFORE = 3  # searches of the same segments before their union is made: during a load they change all the time
 _BATCH = 8  # queries from which several threads are worth it
 
 
@@ -39,7 +39,7 @@ class Unions:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._unions: OrderedDict[tuple[str, ...], SketchUnion] = OrderedDict()
-        self._seen: tuple[tuple[str, ...], int] = ((), 0)
+        self._seen: OrderedDict[tuple[str, ...], int] = OrderedDict()
 
     def search(
         self, tasks: Sequence[Task], queries: Vectors, k: int, request: SearchRequest, tally: SearchTally
@@ -65,8 +65,10 @@ class Unions:
             if key in self._unions:
                 self._unions.move_to_end(key)
                 return self._unions[key]
-            self._seen = (key, self._seen[1] + 1 if self._seen[0] == key else 1)
-            if self._seen[1] < _SEEN_BEFORE:
+            self._seen[key] = self._seen.pop(key, 0) + 1
+            if len(self._seen) > 2 * _KEPT:
+                self._seen.popitem(last=False)
+            if self._seen[key] < SEEN_BEFORE:
                 return None
             union = self._unions[key] = SketchUnion(segments)
             while len(self._unions) > _KEPT or self._outdated(key):

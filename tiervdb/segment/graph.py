@@ -27,6 +27,7 @@ MEASURED_ROWS = 256
 LEAST_MEASURED = 32  # fewer tell nothing new about a graph that was measured before
 _SEED = 31415
 _ENOUGH = 0.999
+_MOSTLY_TIED = 0.25  # of the queries: among duplicates a graph falls into parts, which its own rows don't show
 
 
 class Graph:
@@ -109,11 +110,14 @@ def measure(
     graph: Graph, metric: Metric, new: Rows, known: Rows, fetch: FetchVectors, clock: Clock
 ) -> GraphCalibration:
     """Recall and time over a ladder of ef. ``new``: rows that the graph does not hold yet, taken as queries; its own
-    would give too high a recall. ``known``: the rows it holds."""
+    would give too high a recall. ``known``: the rows it holds. No rung where most rows have duplicates."""
     if not len(new) or not len(known):
         return GraphCalibration(0, (GraphRung(EFS[-1], 1.0, 0.0),))
     queries = fetch(new)
-    truth = find_truth(metric, queries, new, known, fetch).distances
+    known_nearest = find_truth(metric, queries, new, known, fetch)
+    if known_nearest.tied.mean() > _MOSTLY_TIED:
+        return GraphCalibration(len(queries), ())
+    truth = known_nearest.distances
     rungs = []
     for ef in EFS:
         times, found = [], np.full((len(queries), truth.shape[1]), np.inf, np.float32)
