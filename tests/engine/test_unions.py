@@ -13,7 +13,7 @@ import pytest
 
 import tiervdb
 from tiervdb.engine import unions
-from tiervdb.engine.unions import _KEPT, SEEN_BEFORE, Unions
+from tiervdb.engine.unions import SEEN_BEFORE, Unions
 from tiervdb.segment.segment import Segment
 from tiervdb.segment.union import SketchUnion
 
@@ -163,7 +163,7 @@ def keys(kept: Unions) -> list[str]:
 @pytest.fixture
 def kept(monkeypatch: pytest.MonkeyPatch) -> Unions:
     monkeypatch.setattr(unions, "SketchUnion", FakeUnion)
-    return Unions()
+    return Unions(4)
 
 
 def test_segments_that_change_all_the_time_get_no_union(kept: Unions) -> None:
@@ -184,7 +184,6 @@ def test_collections_that_are_searched_by_turns_get_theirs(kept: Unions) -> None
 
 def test_the_least_recently_used_goes(kept: Unions) -> None:
     names = ["ab", "cd", "ef", "gh", "ij"]
-    assert len(names) == _KEPT + 1
     for ids in names[:-1]:
         make(kept, ids)
     assert kept._union(segments("ab")) is not None

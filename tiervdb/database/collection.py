@@ -20,6 +20,7 @@ from tiervdb.database.selection import ALL, ColumnNames, select
 from tiervdb.database.session import Session, numbered
 from tiervdb.database.values import IngestResult
 from tiervdb.database.writes import choose, deletion, update, whole_rows
+from tiervdb.errors import CollectionNotFoundError
 from tiervdb.format.operations import AddColumn, DropColumn, UpsertRows
 from tiervdb.types import CollectionSchema, Commit, Tier
 
@@ -58,7 +59,10 @@ class Collection:
     def __repr__(self) -> str:
         if self._session.closed:
             return f"<Collection {self._name!r} of a closed database>"
-        schema = self.schema
+        try:
+            schema = self.schema
+        except CollectionNotFoundError:
+            return f"<Collection {self._name!r}, dropped>"
         return f"<Collection {self._name!r}: {len(self)} rows, dim {schema.dim}, {schema.metric}, {schema.id_type} ids>"
 
     def add_column(self, name: str, type: ColumnType, *, stored: bool = False) -> Commit:

@@ -18,7 +18,7 @@ from tiervdb.engine.manifest_store import ManifestStore
 from tiervdb.engine.opener import SegmentOpener
 from tiervdb.engine.source import Source
 from tiervdb.engine.view import Tools, View
-from tiervdb.errors import CorruptionError, ObjectNotFoundError, StoreUnavailableError, TiervdbError
+from tiervdb.errors import CorruptionError, ObjectNotFoundError, StoreRefusedError, StoreUnavailableError, TiervdbError
 from tiervdb.format import paths
 from tiervdb.format.documents import Pin
 from tiervdb.format.manifest import FileRef, Manifest
@@ -196,8 +196,8 @@ def _attempt(report: Report, file: str, action: Callable[[], _T]) -> _T | None:
         return action()
     except ObjectNotFoundError as error:
         report.error(file, f"it is missing ({error})")
-    except StoreUnavailableError as error:
-        report.error(file, f"it could not be checked: {error}", "check again when the store is back")
+    except (StoreUnavailableError, StoreRefusedError) as error:
+        report.error(file, f"it could not be checked: {error}", "check again when the store can be reached")
     except TiervdbError as error:
         report.error(file, str(error))
     return None

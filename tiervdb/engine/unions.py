@@ -20,7 +20,7 @@ from tiervdb.types import Distances, Mask, Rows, Vectors
 Task = tuple[int, Source, Mask | None]  # number of the source, the source, its live rows
 Found = tuple[Rows, Rows, Distances]  # numbers of sources, rows, distances
 
-_KEPT = 4  # unions in memory: collections that are searched by turns
+KEPT = 32  # unions in memory: a row is in one of them, or in an outdated one beside it
 SEEN_BEFORE = 3  # searches of the same segments before their union is made: during a load they change all the time
 _BATCH = 8  # queries from which several threads are worth it
 
@@ -34,9 +34,10 @@ class Together:
 
 
 class Unions:
-    """Makes and keeps unions, the least recently used go. Thread-safe."""
+    """Makes unions and keeps ``kept`` of them, the least recently used go. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int = KEPT) -> None:
+        self._kept = kept
         self._lock = threading.Lock()
         self._unions: OrderedDict[tuple[str, ...], SketchUnion] = OrderedDict()
         self._seen: OrderedDict[tuple[str, ...], int] = OrderedDict()
@@ -66,13 +67,14 @@ class Unions:
                 self._unions.move_to_end(key)
                 return self._unions[key]
             self._seen[key] = self._seen.pop(key, 0) + 1
-            if len(self._seen) > 2 * _KEPT:
+            if len(self._seen) > 2 * self._kept:
                 self._seen.popitem(last=False)
             if self._seen[key] < SEEN_BEFORE:
                 return None
             union = self._unions[key] = SketchUnion(segments)
-            while len(self._unions) > _KEPT or self._outdated(key):
-                self._unions.popitem(last=False)
+            while len(self._unions) > self._kept or self._outdated(key):
+                gone, _ = self._unions.popitem(last=False)
+                self._seen.pop(gone, None)
         for segment in segments:
             segment.release_lists()
         return union
