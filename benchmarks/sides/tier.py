@@ -19,20 +19,26 @@ BY_HAND = Options(
     flush_floats=1_000_000_000, background=False
 )  # nothing is flushed or merged but when it is called for
 
+# Of the segments but the last. Eight are what merging leaves at most of so many rows: three of a size class, one small.
+SIZES: dict[int, tuple[int, ...]] = {1: (), 8: (165_000, 42_000, 42_000, 42_000, 15_000, 15_000, 15_000)}
+
 
 def build(words: Words, segments: int) -> Path:
-    """A database with the words in so many hot segments of one size, with sketches, and graphs where it builds them."""
-    return built(f"tiervdb-words-{segments}", lambda folder: _make(folder / "db", words, segments))
+    """A database with the words in one or eight hot segments, with all the sketches and graphs that it builds."""
+    sizes = SIZES[segments]
+    return built(f"tiervdb-words-{segments}", lambda folder: _make(folder / "db", words, sizes))
 
 
-def _make(path: Path, words: Words, segments: int) -> None:
+def _make(path: Path, words: Words, sizes: Sequence[int]) -> None:
     with tiervdb.open(path, options=BY_HAND) as db:
         collection = create(db, words)
-        for part in np.array_split(np.arange(len(words.ids)), segments):
+        for part in np.split(np.arange(len(words.ids)), np.cumsum(sizes)):
             collection.ingest(table(words, part), id="word", vector="vector")
             db.flush()
-        if segments == 1:
-            db.maintain()  # the graph; several segments of one size it would merge
+            db.maintain()
+        stats = db.stats().collections[0]
+    if stats.hot_segments != len(sizes) + 1 or not stats.sketches or not stats.graphs:
+        raise AssertionError(f"these are not {len(sizes) + 1} segments with their indexes: {stats}")
 
 
 def create(db: Any, words: Words) -> Any:

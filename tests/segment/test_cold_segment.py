@@ -194,7 +194,7 @@ def test_a_missing_object_fails_only_what_needs_it(tmp_path: Path) -> None:
     segment = cold.opened()
     assert segment.lookup(pa.array([7])).shape == (1,)
     assert segment.search(cold.vectors[:1], 5, None, SearchRequest(rerank=0), SearchTally()).rows.shape == (1, 5)
-    with pytest.raises(StorageError):
+    with pytest.raises(CorruptionError, match=r"does not hold .*Bring the object back"):
         segment.search(cold.vectors[:1], 5, None, SearchRequest(), SearchTally())
 
 

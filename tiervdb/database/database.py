@@ -145,7 +145,7 @@ class Database:
         return tiers.demote(self._session, name, fraction, progress)
 
     def promote(self, name: str, fraction: float = 1.0, *, progress: Progress | None = None) -> TierResult:
-        """Moves cold rows back to local disk, the newest first, until at least ``fraction`` (0 to 1) of all rows is hot.
+        """Moves cold rows back to local disk, the newest first, until at least ``fraction`` (0 to 1) of all is hot.
 
         Whole cold segments move, so that it may be more.
         """
