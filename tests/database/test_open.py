@@ -461,6 +461,30 @@ def test_a_clone_inside_the_database_is_refused(db: tiervdb.Database) -> None:
         db.clone(db.path / "copy")
 
 
+@pytest.mark.parametrize("given", ["s3://bucket/db", "file:///tmp/db", None, 7])
+def test_what_is_no_path_is_refused(given: Any) -> None:
+    with pytest.raises(InvalidInputError, match="directory"):
+        tiervdb.open(given)
+
+
+def test_the_home_directory_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    tiervdb.open("~/db", options=OPTIONS).close()
+    assert (tmp_path / "db" / "tiervdb.json").exists()
+
+
+def test_odd_settings_are_refused_by_our_own_errors(path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="options="):
+        tiervdb.open(path, options={})  # type: ignore[arg-type]
+    with tiervdb.open(path, options=OPTIONS) as db:
+        with pytest.raises(InvalidInputError, match="columns="):
+            db.create_collection("odd", dim=2, columns=["a"])  # type: ignore[arg-type]
+        db.create_collection("words", dim=2)
+        words = db.batch()["words"]
+        with pytest.raises(StateError, match="with block"):
+            words.delete(ids=["a"])
+
+
 def test_a_file_is_not_a_database(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("hello")
     with pytest.raises(NotADatabaseError, match="is a file"):

@@ -38,6 +38,7 @@ class Batch:
         self._session = session
         self._note = note
         self._steps: list[_Step] = []
+        self._entered = False
         self._done = False
         self.commit: Commit | None = None  # what the batch did, once its block has ended
 
@@ -47,6 +48,7 @@ class Batch:
 
     def __enter__(self) -> Batch:
         self._session.shard("write")
+        self._entered = True
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -56,6 +58,8 @@ class Batch:
 
     def add(self, schema: CollectionSchema, build: Build, reads: bool) -> None:
         """Collects one write."""
+        if not self._entered:
+            raise StateError("a batch writes when its with block ends: use it as `with db.batch() as b:`")
         if self._done:
             raise StateError("the batch has ended; start another one with db.batch()")
         read = {step.schema.id: step.schema.name for step in self._steps if step.reads}

@@ -35,6 +35,8 @@ def create_collection(
     """See Database.create_collection."""
     shard = session.shard("create a collection")
     batch = None
+    if columns is not None and not isinstance(columns, Mapping):
+        raise InvalidInputError(f'create_collection: columns={columns!r} is not usable; give {{"name": "type", ...}}')
     if data is None:
         if id is not None or vector is not None:
             raise InvalidInputError("create_collection: id= and vector= name columns of data=, which was not given")

@@ -56,6 +56,8 @@ def open(
             "open: this version of tiervdb has no repositories yet; leave repository= out. "
             "db.snapshot() and db.clone() keep states meanwhile"
         )
+    if options is not None and not isinstance(options, Options):
+        raise InvalidInputError(f"open: options={options!r} is not usable; give tiervdb.Options(...)")
     if tiering is not None or (options is not None and options.tiering is not None):
         raise FeatureUnavailableError(
             "open: this version moves rows to the cold store only when asked; leave tiering= out and call db.demote()"
@@ -75,9 +77,17 @@ def open(
 
 
 def _directory(path: str | PathLike[str]) -> OsDir:
-    if Path(path).is_file():
+    if not isinstance(path, str | PathLike):
+        raise InvalidInputError(f"{path!r} is no path; give the database's directory")
+    if "://" in str(path):
+        raise InvalidInputError(
+            f"{str(path).split('://')[0]}:// is no local directory, where a database lives; give a directory, "
+            "and the URL as cold= for its cold segments"
+        )
+    directory = Path(path).expanduser()
+    if directory.is_file():
         raise NotADatabaseError(f"{path} is a file, not a tiervdb database; give the path of a directory")
-    return OsDir(Path(path))
+    return OsDir(directory)
 
 
 def open_in(local: LocalDir, setting: engine.Setting, clock: Clock, rng: random.Random, *, read_only: bool) -> Database:
