@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ def measure() -> list[Table]:
     one_core()
     ours = tier.open_words(tier.build(words(), 1))["words"]
     lance_table = lance.table(lance.build(words()))
-    chroma_collection = chroma.collection(chroma.build(words()))
+    chroma_folder = chroma.build(words())
     kept = Table(
         "Filtered search, bitmap kept, one core",
         (
@@ -91,16 +92,16 @@ def measure() -> list[Table]:
         ("filter", "tiervdb: ms", "LanceDB: times slower", "Chroma: times slower"),
     )  # fmt: skip
     for case in cases():
-        _one(case, ours, lance_table, chroma_collection, kept, first)
+        _one(case, ours, lance_table, chroma_folder, kept, first)
     return [kept, first]
 
 
-def _one(case: Case, ours: Any, lance_table: Any, chroma_collection: Any, kept: Table, first: Table) -> None:
+def _one(case: Case, ours: Any, lance_table: Any, chroma_folder: Path, kept: Table, first: Table) -> None:
     judge = Judge(case)
     where = f"{case.column} >= ? AND {case.column} < ?"
     search = tier.searcher(ours, where, [case.low, case.high])
     lance_search, lance_recall = judge.tuned(_lance_choices(lance_table, case))
-    chroma_search, chroma_recall = judge.tuned(_chroma_choices(chroma_collection, case), FEW)
+    chroma_search, chroma_recall = judge.tuned(_chroma_choices(chroma_folder, case), FEW)
     queries = list(words().queries[MEASURED : MEASURED + TIMED])
     times = side_by_side({"tiervdb": search, "lancedb": lance_search}, queries, rounds=3)
     times |= side_by_side({"chroma": chroma_search}, queries[:ONCE], rounds=1)
@@ -133,10 +134,9 @@ def _lance_choices(table: Any, case: Case) -> Iterable[Callable[[Any], Any]]:
         yield lance.searcher(table, ef, refine, where=case.sql)
 
 
-def _chroma_choices(collection: Any, case: Case) -> Iterable[Callable[[Any], Any]]:
+def _chroma_choices(folder: Path, case: Case) -> Iterable[Callable[[Any], Any]]:
     for ef in (100, 256):
-        chroma.set_ef(collection, ef)
-        yield chroma.searcher(collection, case.chroma)
+        yield chroma.searcher(chroma.collection(folder, ef), case.chroma)
 
 
 class Judge:

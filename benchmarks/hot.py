@@ -91,10 +91,9 @@ def _peer_choices(peer: str) -> Iterable[tuple[str, Ids]]:
     if peer == "chroma":
         from benchmarks.sides import chroma
 
-        opened = chroma.collection(chroma.build(words()))
+        folder = chroma.build(words())
         for ef in (100, *EFS):
-            chroma.set_ef(opened, ef)
-            yield f"ef={ef}", chroma.searcher(opened)
+            yield f"ef={ef}", chroma.searcher(chroma.collection(folder, ef))
     else:
         from benchmarks.sides import lance
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import chromadb
 import numpy as np
+from chromadb.api.shared_system_client import SharedSystemClient
 from chromadb.config import Settings
 
 from benchmarks.words import Words
@@ -40,14 +41,11 @@ def _make(folder: Path, words: Words) -> None:
         )
 
 
-def collection(folder: Path) -> Any:
-    """The opened collection."""
+def collection(folder: Path, ef: int) -> Any:
+    """The collection, opened anew with this size of the candidate list, read only when an index is loaded."""
+    _client(folder).get_collection("words").modify(configuration={"hnsw": {"ef_search": ef}})
+    SharedSystemClient.clear_system_cache()
     return _client(folder).get_collection("words")
-
-
-def set_ef(opened: Any, ef: int) -> None:
-    """Changes the size of the candidate list of all later searches."""
-    opened.modify(configuration={"hnsw": {"ef_search": ef}})
 
 
 def searcher(opened: Any, where: dict[str, Any] | None = None, k: int = 10) -> Callable[[Any], list[str]]:

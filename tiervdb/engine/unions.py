@@ -22,6 +22,7 @@ Found = tuple[Rows, Rows, Distances]  # numbers of sources, rows, distances
 
 KEPT = 32  # unions in memory: a row is in one of them, or in an outdated one beside it
 SEEN_BEFORE = 3  # searches of the same segments before their union is made: during a load they change all the time
+_PLANS = 256
 _BATCH = 8  # queries from which several threads are worth it
 
 
@@ -38,6 +39,7 @@ class Unions:
 
     def __init__(self, kept: int = KEPT) -> None:
         self._kept = kept
+        self._plans: dict[tuple[tuple[str, ...], int, tuple[int, ...], SearchRequest], BySketch | None] = {}
         self._lock = threading.Lock()
         self._unions: OrderedDict[tuple[str, ...], SketchUnion] = OrderedDict()
         self._seen: OrderedDict[tuple[str, ...], int] = OrderedDict()
@@ -52,13 +54,24 @@ class Unions:
         segments = [segment for _, segment, _ in chosen]
         masks = [mask for _, _, mask in chosen]
         alive = [s.rows if m is None else int(np.count_nonzero(m)) for s, m in zip(segments, masks, strict=True)]
-        plan = shared_plan(segments, k, alive, request)
+        plan = self._plan(segments, k, tuple(alive), request)
         if plan is None or sum(alive) < k:
             return None
         union = self._union(segments)
         if union is None:
             return None
         return _found(union, chosen, queries, k, plan, request, tally)
+
+    def _plan(
+        self, segments: Sequence[Segment], k: int, alive: tuple[int, ...], request: SearchRequest
+    ) -> BySketch | None:
+        """How to scan these segments as one. Kept, since making it looks at all their measurements."""
+        key = (tuple(s.entry.id for s in segments), k, alive, request)
+        if key not in self._plans:
+            if len(self._plans) >= _PLANS:
+                self._plans = {}
+            self._plans[key] = shared_plan(segments, k, alive, request)
+        return self._plans.get(key)
 
     def _union(self, segments: Sequence[Segment]) -> SketchUnion | None:
         key = tuple(s.entry.id for s in segments)
