@@ -14,6 +14,8 @@ MIB = 1024 * KIB
 GIB = 1024 * MIB
 
 DEFAULT_CACHE_BYTES = 1 * GIB
+DEFAULT_SKETCH_BYTES = 16 * GIB
+DEFAULT_RESIDENT_BYTES = 2 * GIB
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Options:
     commit_timeout: float = 30.0  # seconds until an unconfirmed commit raises CommitOutcomeUnknown
     background: bool = True  # a thread runs due maintenance; without it call db.maintain()
     cache_bytes: int = DEFAULT_CACHE_BYTES  # disk cache of ranges read from the cold store
+    sketch_bytes: int = DEFAULT_SKETCH_BYTES  # disk for local copies of cold sketches; others are read from the store
+    resident_bytes: int = DEFAULT_RESIDENT_BYTES  # memory for cold sketches; the least recently searched are unloaded
     filter_bytes: int = 256 * MIB  # memory for filter columns and the bitmaps of filters that were evaluated
     search_threads: int = 8  # for segments that one search reads side by side
     tiering: TierPolicy | None = None  # what background work demotes by itself

@@ -13,6 +13,7 @@ from tiervdb.errors import CorruptionError, StorageError
 from tiervdb.format.manifest_entries import FileRef, SegmentEntry
 from tiervdb.segment.codebook import Codebook
 from tiervdb.segment.cold_local import ColdFiles, write_cold
+from tiervdb.segment.cold_means import cold_means
 from tiervdb.segment.concat import LiveRows
 from tiervdb.segment.hot import write_hot
 from tiervdb.segment.request import SearchRequest, SearchTally
@@ -23,13 +24,14 @@ from tiervdb.storage.os_dir import OsDir
 from tiervdb.types import Column, Metric, Vectors
 
 KEY = "objects/one.parquet"
+KEYS = {"parquet": KEY, "sketch": "objects/one.sketch"}
 COLUMNS = (Column(id=1, name="rank", type="int64"), Column(id=2, name="text", type="string", stored=True))
 
 
 class Cold:
     """A cold segment whose object lies in a directory."""
 
-    def __init__(self, folder: Path, vectors: Vectors, metric: Metric = "cosine") -> None:
+    def __init__(self, folder: Path, vectors: Vectors, metric: Metric = "cosine", keep: bool = True) -> None:
         self.vectors = vectors
         self.local = OsDir(folder / "local", sync=False)
         self.bucket = OsDir(folder / "bucket", sync=False)
@@ -39,10 +41,15 @@ class Cold:
         values = {1: pa.array(np.arange(rows)), 2: pa.array([f"text {n}" for n in range(rows)])}
         self.source = source_of(vectors, values)
         self.codebook = make_codebook(self.schema, self.source)
+        self.means = cold_means(self.local, self.store)
         with self.write() as written:
-            self.store.put_file(KEY, written.path)
-            reference = FileRef(name=KEY, size=written.size, sha256=written.sha256)
-            self.entry = msgspec.structs.replace(written.entry, objects={"parquet": reference})
+            objects = {}
+            for file in written.files:
+                objects[file.role] = FileRef(name=KEYS[file.role], size=file.size, sha256=file.sha256)
+                self.store.put_file(KEYS[file.role], file.path)
+            self.entry = msgspec.structs.replace(written.entry, objects=objects)
+            if keep:
+                self.means.copies.keep(written.sketch.staged, written.sketch.size)
         self.segment = self.opened()
 
     def write(self) -> ColdFiles:
@@ -59,7 +66,7 @@ class Cold:
         )
 
     def opened(self, entry: SegmentEntry | None = None, codebook: Codebook | None = None) -> Segment:
-        return open_segment(self.local, entry or self.entry, self.schema, codebook or self.codebook, self.store)
+        return open_segment(self.local, entry or self.entry, self.schema, codebook or self.codebook, self.means)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +75,7 @@ def cold(tmp_path_factory: pytest.TempPathFactory) -> Cold:
 
 
 def test_only_small_files_stay_local(cold: Cold) -> None:
-    assert set(cold.entry.files) == {"ids", "columns", "sketch", "rowsums"}
+    assert set(cold.entry.files) == {"ids", "columns", "rowsums"}
     assert cold.entry.tier == "cold"
     assert sum(g.rows for g in cold.entry.row_groups) == cold.entry.rows == 8000
     assert [s.column for s in cold.entry.stats] == [1]
@@ -78,8 +85,8 @@ def test_only_small_files_stay_local(cold: Cold) -> None:
 
 def test_the_parquet_file_is_gone_after_its_upload(cold: Cold) -> None:
     with cold.write() as written:
-        assert written.path.stat().st_size == written.size
-    assert not written.path.exists()
+        assert [f.path.stat().st_size for f in written.files] == [f.size for f in written.files]
+    assert not any(f.path.exists() for f in written.files)
 
 
 def test_rows_are_read_back_bit_for_bit(cold: Cold) -> None:

@@ -22,6 +22,7 @@ from tiervdb.errors import CorruptionError, ObjectNotFoundError, StoreRefusedErr
 from tiervdb.format import paths
 from tiervdb.format.documents import Pin
 from tiervdb.format.manifest import FileRef, Manifest
+from tiervdb.segment.cold_means import cold_means
 from tiervdb.storage.local_dir import LocalDir
 from tiervdb.storage.object_store import ByteRange, ObjectStore
 from tiervdb.types import CollectionSchema, Rows
@@ -140,7 +141,7 @@ def _object_pieces(store: ObjectStore, reference: FileRef) -> Iterator[bytes]:
 
 
 def _replayed(local: LocalDir, shard: int, manifest: Manifest, store: ObjectStore, tools: Tools) -> View:
-    state = recovery.load(manifest, SegmentOpener(local, store), tools)
+    state = recovery.load(manifest, SegmentOpener(local, cold_means(local, store)), tools)
     published = int(local.shared_words(paths.PublishedName(shard).name, 2)[wal.FSYNCED])
     recovery.replay(state, wal.read_after(local, shard, manifest.flushed_seq, published))
     return state.view(state.tip)

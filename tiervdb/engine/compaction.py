@@ -48,7 +48,7 @@ def merge(core: ShardCore, schema: CollectionSchema, inputs: Sequence[Input]) ->
         high_seq=max(i.state.entry.high_seq for i in inputs),
         clock=core.env.clock,
     )
-    replace(core, inputs, [entry], [] if coding.new is None else [coding.new])
+    replace(core, inputs, [entry], coding)
 
 
 def build_graph_once(core: ShardCore, cancelled: Callable[[], bool] = bool) -> bool:

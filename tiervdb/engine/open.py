@@ -27,6 +27,7 @@ from tiervdb.format import paths
 from tiervdb.format.documents import Identity, Owner
 from tiervdb.format.manifest import Manifest
 from tiervdb.format.wal_record import CHAIN_START, WalFileHeader
+from tiervdb.segment.cold_means import ColdMeans, cold_means
 from tiervdb.segment.filter import FilterEngine
 from tiervdb.storage import place
 from tiervdb.storage.cache import CachedStore, RangeCache
@@ -74,7 +75,7 @@ def open_reader(local: LocalDir, setting: Setting, clock: Clock, rng: random.Ran
     """Opens for reading, beside a writer or alone. Changes nothing but for a pin."""
     identity = identities.read(local)
     store = _cold_store(local, identity, setting)
-    opener = SegmentOpener(local, _cached(local, store, setting.options))
+    opener = SegmentOpener(local, _cold_means(local, store, setting.options))
     tools = make_tools(setting.options)
     return Reader.newest(reader_surroundings(local, identity, opener, tools, clock, rng)), identity
 
@@ -129,7 +130,7 @@ def _recover(
     rng: random.Random,
 ) -> ShardCore:
     manifest = manifests.current()
-    opener = SegmentOpener(local, _cached(local, store, setting.options))
+    opener = SegmentOpener(local, _cold_means(local, store, setting.options))
     tools = make_tools(setting.options)
     state = recovery.load(manifest, opener, tools)
     published = local.shared_words(paths.PublishedName(SHARD).name, 2)
@@ -168,9 +169,10 @@ def _cold_store(local: LocalDir, identity: Identity, setting: Setting) -> Object
     return CountingStore(wanted or _remembered_store(local, identity))
 
 
-def _cached(local: LocalDir, store: ObjectStore, options: Options) -> ObjectStore:
+def _cold_means(local: LocalDir, store: ObjectStore, options: Options) -> ColdMeans:
     """Searches read through the disk cache; what moves data does not."""
-    return CachedStore(store, RangeCache(local, budget_bytes=options.cache_bytes))
+    cached = CachedStore(store, RangeCache(local, budget_bytes=options.cache_bytes))
+    return cold_means(local, cached, options.sketch_bytes, options.resident_bytes)
 
 
 def _remembered_store(local: LocalDir, identity: Identity) -> ObjectStore:

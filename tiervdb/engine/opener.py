@@ -7,11 +7,13 @@ import threading
 
 from tiervdb.engine.deletions import read_deletions
 from tiervdb.engine.source import SegmentState
-from tiervdb.errors import CorruptionError
-from tiervdb.format.manifest import CodebookEntry, Manifest, SegmentEntry
+from tiervdb.errors import CorruptionError, ObjectNotFoundError
+from tiervdb.format.manifest import CodebookEntry, FileRef, Manifest, SegmentEntry
 from tiervdb.segment import codebook as codebooks
 from tiervdb.segment.codebook import Codebook
+from tiervdb.segment.cold_means import ColdMeans
 from tiervdb.segment.segment import open_segment
+from tiervdb.storage.cache import uncached
 from tiervdb.storage.local_dir import LocalDir
 from tiervdb.storage.object_store import ObjectStore
 
@@ -19,9 +21,9 @@ from tiervdb.storage.object_store import ObjectStore
 class SegmentOpener:
     """Opens segments of one database directory. Thread-safe."""
 
-    def __init__(self, local: LocalDir, store: ObjectStore) -> None:
+    def __init__(self, local: LocalDir, cold: ColdMeans) -> None:
         self.local = local
-        self.store = store
+        self.cold = cold
         self._codebooks: dict[str, Codebook] = {}
         self._lock = threading.Lock()
 
@@ -44,17 +46,42 @@ class SegmentOpener:
                     f"segment {entry.id} was coded under codebook {entry.codebook}, which is not listed"
                 )
             codebook = self.codebook(listed)
-        return SegmentState(open_segment(self.local, entry, schema, codebook, self.store), entry, dead)
+        return SegmentState(open_segment(self.local, entry, schema, codebook, self.cold), entry, dead)
+
+    def close(self) -> None:
+        """Closes the store and ends the threads that read it."""
+        self.cold.close()
+        self.cold.store.close()
+
+    @property
+    def store(self) -> ObjectStore:
+        """The cold store, as searches read it."""
+        return self.cold.store
 
     def codebook(self, entry: CodebookEntry) -> Codebook:
-        """The codebook of an entry; CorruptionError if its file is not the one that was written."""
+        """The codebook of an entry, from its object where the file is missing or damaged. CorruptionError if neither
+        is what was written."""
         with self._lock:
             if entry.id not in self._codebooks:
-                data = self.local.read(entry.file.name)
-                if hashlib.sha256(data).hexdigest() != entry.file.sha256:
-                    raise CorruptionError(
-                        f"{self.local.path(entry.file.name)} is damaged: its checksum is not the manifest's. "
-                        "Restore the file from a clone or a backup"
-                    )
-                self._codebooks[entry.id] = codebooks.decode(data, str(self.local.path(entry.file.name)))
+                self._codebooks[entry.id] = codebooks.decode(self._bytes(entry), str(self.local.path(entry.file.name)))
             return self._codebooks[entry.id]
+
+    def _bytes(self, entry: CodebookEntry) -> bytes:
+        try:
+            data = self.local.read(entry.file.name)
+        except ObjectNotFoundError:
+            if entry.object is None:
+                raise
+            data = b""
+        if entry.object is not None and not _is(data, entry.file):
+            data = uncached(self.store).get(entry.object.name)
+        if not _is(data, entry.file):
+            raise CorruptionError(
+                f"{self.local.path(entry.file.name)} is damaged: its checksum is not the manifest's. "
+                "Restore the file from a clone or a backup"
+            )
+        return data
+
+
+def _is(data: bytes, file: FileRef) -> bool:
+    return hashlib.sha256(data).hexdigest() == file.sha256

@@ -83,7 +83,7 @@ class Reader:
 
     def close(self) -> None:
         """Gives the connections to the cold store back; the pin goes with the view. Not where others share them."""
-        self.env.opener.store.close()
+        self.env.opener.close()
 
     def _hold(self) -> _Held:
         for _ in range(_ATTEMPTS):

@@ -11,6 +11,7 @@ import numpy as np
 from tiervdb.engine.core import ShardCore
 from tiervdb.engine.deletions import write_deletions
 from tiervdb.engine.memtable import MISSING
+from tiervdb.engine.sketching import Coding
 from tiervdb.engine.source import SegmentState
 from tiervdb.errors import CollectionNotFoundError
 from tiervdb.format import manifest as fmt
@@ -34,7 +35,7 @@ def replace(
     core: ShardCore,
     inputs: Sequence[Input],
     entries: Sequence[SegmentEntry],
-    codebooks: Sequence[CodebookEntry] = (),
+    coding: Coding | None = None,
     epoch: int | None = None,
 ) -> bool:
     """Installs ``entries``, which hold the rows of ``inputs`` that were live, in their place.
@@ -47,7 +48,7 @@ def replace(
         manifest = core.state.manifest
         if any(manifest.segment(i.state.id) is None for i in inputs):
             return False
-        edit = msgspec.structs.replace(_edit(core, inputs, entries, codebooks), epoch=epoch)
+        edit = msgspec.structs.replace(_edit(core, inputs, entries, coding or Coding(None)), epoch=epoch)
         with_deaths = _with_deaths(core, fmt.apply(manifest, edit), inputs, entries)
         edit = msgspec.structs.replace(edit, add_segments=tuple(with_deaths))
         new_ids = [entry.id for entry in entries]
@@ -64,14 +65,16 @@ def input_of(core: ShardCore, segment_id: str) -> Input:
 
 
 def _edit(
-    core: ShardCore, inputs: Sequence[Input], entries: Sequence[SegmentEntry], codebooks: Sequence[CodebookEntry]
+    core: ShardCore, inputs: Sequence[Input], entries: Sequence[SegmentEntry], coding: Coding
 ) -> ManifestEdit:
+    added = () if coding.new is None else (coding.new,)
     removed = frozenset(i.state.id for i in inputs)
-    unused = _unused_codebooks(core.state.manifest, removed, entries, codebooks)
+    unused = _unused_codebooks(core.state.manifest, removed, entries, added)
     return ManifestEdit(
         remove_segments=removed,
         add_segments=tuple(entries),
-        add_codebooks=tuple(codebooks),
+        add_codebooks=added,
+        replace_codebooks=() if coding.stored is None else (coding.stored,),
         remove_codebooks=unused - core.building.ids(),  # a flush may be coding under one
     )
 

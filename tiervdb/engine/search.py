@@ -11,9 +11,9 @@ import numpy as np
 from tiervdb.engine.source import SegmentSource, Source
 from tiervdb.engine.unions import Unions
 from tiervdb.errors import StoreUnavailableError
-from tiervdb.segment import merge
+from tiervdb.segment import cold_search, merge
 from tiervdb.segment.segment import Candidates, SearchRequest, SearchTally
-from tiervdb.types import Distances, Mask, Rows, Vectors
+from tiervdb.types import Column, Distances, Mask, Rows, Vectors
 
 ALONE_FLOATS = 4_000_000  # sources with fewer floats to scan are not worth a thread
 
@@ -51,9 +51,14 @@ def search(
     skip_unavailable: bool,
     pool: ThreadPoolExecutor,
     unions: Unions,
+    columns: Sequence[Column] = (),
+    tally: SearchTally | None = None,
 ) -> SearchOutcome:
-    """Searches the rows that ``masks`` leave (None: all). Raises StoreUnavailableError unless that is to be skipped."""
-    tally = SearchTally()
+    """Searches the rows that ``masks`` leave (None: all). Raises StoreUnavailableError unless that is to be skipped.
+
+    ``columns``: what the caller will read of the rows that are found, which cold segments fetch ahead.
+    """
+    tally = tally or SearchTally()
     answers = _Answers()
     todo = [(n, s, m) for n, (s, m) in enumerate(zip(sources, masks, strict=True)) if s.rows and (m is None or m.any())]
 
@@ -70,17 +75,69 @@ def search(
     if together is not None:
         answers.joined.append(together.found)
         todo = [task for task in todo if task[0] not in together.numbers]
-    _side_by_side(todo, one, pool, len(queries))
+    cold, todo = _together_if_cold(todo, request)
+
+    def all_cold() -> None:
+        found = _search_cold(cold, queries, k, request, tally, columns, skip_unavailable)
+        if found is not None:
+            answers.joined.append(found)
+        else:
+            for task in cold:
+                one(*task)
+
+    _side_by_side(todo, one, pool, len(queries), all_cold if cold else None)
     return _merge(answers, len(queries), k, tally)
 
 
+def _together_if_cold(todo: Sequence[_Task], request: SearchRequest) -> tuple[list[_Task], list[_Task]]:
+    """The tasks of cold segments that are searched together, and all others."""
+    cold = [
+        task
+        for task in todo
+        if isinstance(task[1], SegmentSource) and task[1].segment.remote and not request.exact
+    ]
+    return cold, [task for task in todo if task not in cold] if cold else list(todo)
+
+
+def _search_cold(
+    cold: Sequence[_Task],
+    queries: Vectors,
+    k: int,
+    request: SearchRequest,
+    tally: SearchTally,
+    columns: Sequence[Column],
+    skip_unavailable: bool,
+) -> tuple[Rows, Rows, Distances] | None:
+    """What the cold segments answer together; None: ask each by itself, which tells what cannot be reached."""
+    segments = [source.segment for _, source, _ in cold if isinstance(source, SegmentSource)]
+    stored = [c for c in columns if c.stored]
+    try:
+        found = cold_search.search(segments, [mask for *_, mask in cold], queries, k, request, tally, stored)
+    except StoreUnavailableError:
+        if not skip_unavailable:
+            raise
+        return None
+    if found is None:
+        return None
+    places, rows, distances = found
+    numbers = np.array([number for number, *_ in cold], np.int64)
+    return np.where(places < 0, -1, numbers[places]), rows, distances
+
+
 def _side_by_side(
-    todo: Sequence[_Task], one: Callable[[int, Source, Mask | None], None], pool: ThreadPoolExecutor, queries: int
+    todo: Sequence[_Task],
+    one: Callable[[int, Source, Mask | None], None],
+    pool: ThreadPoolExecutor,
+    queries: int,
+    cold: Callable[[], None] | None,
 ) -> None:
-    """Large segments go to the pool, all but one; the caller's thread searches that one and the small ones."""
-    away = [task[0] for task in todo if _is_large(task[1], queries)][1:]
+    """Large segments go to the pool, all but one; the caller's thread searches that one and the small ones, or the
+    cold ones, whose waiting is the longest."""
+    away = [task[0] for task in todo if _is_large(task[1], queries)][0 if cold else 1 :]
     futures = [pool.submit(one, *task) for task in todo if task[0] in away]
     try:
+        if cold is not None:
+            cold()
         for task in todo:
             if task[0] not in away:
                 one(*task)
@@ -94,7 +151,7 @@ def _side_by_side(
 def _is_large(source: Source, queries: int) -> bool:
     if not isinstance(source, SegmentSource):
         return False
-    return source.segment.entry.tier == "cold" or source.rows * queries > ALONE_FLOATS // 100
+    return source.segment.remote or source.rows * queries > ALONE_FLOATS // 100
 
 
 def _merge(answers: _Answers, queries: int, k: int, tally: SearchTally) -> SearchOutcome:

@@ -161,4 +161,4 @@ class Shard:
             self.core.close()
         finally:
             self._lock.release()
-            self.core.env.opener.store.close()
+            self.core.env.opener.close()

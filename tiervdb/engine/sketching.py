@@ -18,10 +18,12 @@ from tiervdb.types import CollectionSchema
 
 @dataclass(frozen=True)
 class Coding:
-    """The codebook to code under (None: the rows are too few), and its entry if it is new."""
+    """The codebook to code under (None: the rows are too few), its entry if it is new, or its entry if that changed
+    because the codebook was stored in the cold store meanwhile."""
 
     codebook: Codebook | None
     new: CodebookEntry | None = None
+    stored: CodebookEntry | None = None
 
 
 def coding_for(core: ShardCore, schema: CollectionSchema, source: RowSource, always: bool = False) -> Coding:

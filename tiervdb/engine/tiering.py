@@ -6,29 +6,27 @@ A move reads segments, writes others, and swaps them in one edit. An upload is w
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 
-from tiervdb.engine import flush, intents
+from tiervdb.engine import flush
 from tiervdb.engine.core import ShardCore
 from tiervdb.engine.replace import Input, input_of, replace
 from tiervdb.engine.sketching import Coding, coding_for
+from tiervdb.engine.uploads import upload_codebook, upload_segment
 from tiervdb.engine.tier_plan import Move, TierPlan, plan_demotion, plan_promotion
-from tiervdb.errors import CorruptionError, FencedError
+from tiervdb.errors import FencedError
 from tiervdb.format import paths
-from tiervdb.format.manifest import FileRef, SegmentEntry
+from tiervdb.format.manifest import SegmentEntry
 from tiervdb.segment.cold_local import ColdFiles, write_cold
 from tiervdb.segment.concat import LiveRows
 from tiervdb.segment.hot import write_hot
-from tiervdb.storage.object_store import ByteRange
 from tiervdb.types import CollectionSchema, Mask
 
 COLD_ROWS = 1_000_000  # of a cold segment, at most
-_READ_BACK_BYTES = 8 << 20
 
 Progress = Callable[[int, int], None]
 
@@ -100,10 +98,10 @@ def _demote_group(core: ShardCore, schema: CollectionSchema, moves: Sequence[Mov
     if not source.rows:  # all of them died since the plan was made
         replace(core, inputs, [])
         return TierResult(0, 0, 0)
-    coding = coding_for(core, schema, source, always=True)
+    coding = upload_codebook(core, coding_for(core, schema, source, always=True))
     cold = _write_cold(core, schema, source, coding, inputs)
     entries = [cold, *_write_rest(core, schema, inputs, taken, coding)]
-    replace(core, inputs, entries, [] if coding.new is None else [coding.new], epoch=core.env.cold.epoch())
+    replace(core, inputs, entries, coding, epoch=core.env.cold.epoch())
     return TierResult(source.rows, 1, sum(f.size for f in cold.objects.values()))
 
 
@@ -123,35 +121,8 @@ def _write_cold(
         clock=core.env.clock,
     )
     with written:
-        reference = _upload(core, written)
-    return msgspec.structs.replace(written.entry, objects={"parquet": reference})
-
-
-def _upload(core: ShardCore, written: ColdFiles) -> FileRef:
-    cold = core.env.cold
-    key = cold.new_key("parquet")
-    intent = intents.record(core.env.local, core.env.shard, [key], cold.epoch(), core.env.clock, core.env.rng, "upload")
-    core.building.add(intent.id)
-    cold.store.put_file(key, written.path)
-    reference = FileRef(name=key, size=written.size, sha256=written.sha256)
-    _read_back(core, reference)
-    return reference
-
-
-def _read_back(core: ShardCore, reference: FileRef) -> None:
-    """Nothing relies on an object whose bytes were not seen in the store."""
-    store = core.env.cold.store
-    size = store.stat(reference.name).size
-    sha256 = hashlib.sha256()
-    for start in range(0, reference.size if size == reference.size else 0, _READ_BACK_BYTES):
-        wanted = ByteRange(start, min(_READ_BACK_BYTES, reference.size - start))
-        sha256.update(store.get_ranges(reference.name, [wanted])[0])
-    if sha256.hexdigest() != reference.sha256:
-        raise CorruptionError(
-            f"{store.url} does not hold what was uploaded as {reference.name} ({size} of {reference.size} bytes): "
-            "nothing was "
-            "moved. Try again; if it happens again, do not trust this store"
-        )
+        objects = upload_segment(core, written)
+    return msgspec.structs.replace(written.entry, objects=objects)
 
 
 def _write_rest(
@@ -197,7 +168,7 @@ def _promote_one(core: ShardCore, schema: CollectionSchema, move: Move) -> TierR
         high_seq=given.state.entry.high_seq,
         clock=core.env.clock,
     )
-    replace(core, [given], [entry], [] if coding.new is None else [coding.new])
+    replace(core, [given], [entry], coding)
     return TierResult(source.rows, 1, sum(f.size for f in given.state.entry.objects.values()))
 
 

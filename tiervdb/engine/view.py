@@ -17,7 +17,7 @@ from tiervdb.engine.source import MemSource, SegmentSource, Source
 from tiervdb.engine.unions import Unions
 from tiervdb.format.columns import arrow_type, id_arrow_type
 from tiervdb.segment.filter import Filter, FilterEngine
-from tiervdb.segment.segment import SearchRequest
+from tiervdb.segment.segment import SearchRequest, SearchTally
 from tiervdb.types import CollectionSchema, Column, Mask, Rows, Vectors
 
 SCAN_ROWS = 16_384
@@ -188,9 +188,16 @@ class View:
         where: Filter | None = None,
         request: SearchRequest | None = None,
         on_unavailable: str = "raise",
+        columns: Sequence[Column] = (),
+        tally: SearchTally | None = None,
     ) -> SearchOutcome:
-        """The k nearest live rows of each query, by exact distances unless the request has rerank=0."""
-        masks = self.live_masks(schema, where)
+        """The k nearest live rows of each query, by exact distances unless the request has rerank=0.
+
+        ``columns``: what will be fetched of them. ``tally``: where to count and time what is done.
+        """
+        tally = tally or SearchTally()
+        with tally.timed("filter"):
+            masks = self.live_masks(schema, where)
         return search(
             self.sources(schema),
             masks,
@@ -200,6 +207,8 @@ class View:
             on_unavailable == "skip",
             self._tools.pool,
             self._tools.unions,
+            columns,
+            tally,
         )
 
 

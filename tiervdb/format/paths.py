@@ -23,6 +23,7 @@ INTENT_DIR = "intents"
 LOG_DIR = "log"
 COLD_DIR = "cold"
 CACHE_DIR = "cache"
+SKETCH_DIR = "sketches"
 TMP_DIR = "tmp"
 
 SEGMENT_ROLES = ("vectors", "ids", "columns", "sketch", "rowsums", "graph", "graphrows")
@@ -111,6 +112,17 @@ class SegmentFileName:
 
 
 @dataclass(frozen=True)
+class SketchCopyName:
+    """The local copy of a cold segment's sketch object."""
+
+    segment: str
+
+    @property
+    def name(self) -> str:
+        return f"sketches/{_id(self.segment)}.sketch"
+
+
+@dataclass(frozen=True)
 class DeletionName:
     """A segment's deletion vector, by the manifest version that first names it."""
 
@@ -168,6 +180,7 @@ LocalName = (
     | PublishedName
     | ManifestName
     | SegmentFileName
+    | SketchCopyName
     | DeletionName
     | CodebookName
     | PinName
@@ -240,6 +253,7 @@ _LOCAL: tuple[tuple[re.Pattern[str], Callable[..., LocalName]], ...] = (
     (re.compile(rf"wal/{_S}\.published"), lambda s: PublishedName(int(s))),
     (re.compile(rf"manifests/{_S}-{_V}\.manifest(\.unlisted)?"), lambda s, v, u: ManifestName(int(s), int(v), bool(u))),
     (re.compile(rf"segments/{_I}\.({'|'.join(SEGMENT_ROLES)})"), SegmentFileName),
+    (re.compile(rf"sketches/{_I}\.sketch"), SketchCopyName),
     (re.compile(rf"segments/{_I}\.{_V}\.dead"), lambda i, v: DeletionName(i, int(v))),
     (re.compile(rf"codebooks/{_I}\.codebook"), CodebookName),
     (re.compile(rf"pins/{_I}\.pin"), PinName),

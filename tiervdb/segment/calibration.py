@@ -51,6 +51,11 @@ class SketchCalibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
         enough = [r for r in self.rungs if r.recall >= recall]
         return min(enough, key=lambda r: (r.microseconds, r.nprobe, r.rerank), default=None)
 
+    def choose_remote(self, recall: float, fetch_microseconds: float) -> SketchRung | None:
+        """As ``choose``, where each candidate that is compared must be fetched first."""
+        enough = [r for r in self.rungs if r.recall >= recall]
+        return min(enough, key=lambda r: (r.microseconds + r.rerank * fetch_microseconds, r.nprobe), default=None)
+
     def last(self) -> SketchRung:
         """The rung with the best recall, cheapest first."""
         return min(self.rungs, key=lambda r: (-r.recall, r.microseconds, r.nprobe, r.rerank))

@@ -19,11 +19,10 @@ from tiervdb.format.manifest_entries import FileRef
 from tiervdb.segment.cold_seal import FIXED_BYTES, Footer, SealError, chunk_range, matches, missing_bytes, open_footer
 from tiervdb.segment.cold_writer import ID_FIELD
 from tiervdb.storage.object_store import ByteRange, ObjectStore
+from tiervdb.storage.wave import Read, read_together
 from tiervdb.types import Column, Rows
 
 FOOTER_BYTES = 64 << 10  # read at first; a larger footer takes a second read
-GAP_BYTES = 64 << 10
-MAX_RANGE_BYTES = 8 << 20
 _FIELD_ID = b"PARQUET:field_id"
 
 
@@ -67,6 +66,21 @@ class ColdColumns:
         values = {c.id: self._typed(table.column(found[c.id]), c) for c in columns if c.id in found}
         return _joined(table.column(found[ID_FIELD])), values
 
+    def missing_footer(self) -> Read | None:
+        """What to read before anything else; None if the footer is known."""
+        if self._footer is not None:
+            return None
+        length = min(self._file.size, FOOTER_BYTES)
+        return Read(self._file.name, [ByteRange(self._file.size - length, length)])
+
+    def chunks_of(self, rows: Rows, columns: Sequence[Column]) -> list[ByteRange]:
+        """The column chunks that hold these columns of these rows. The footer must be known."""
+        found = self._fields([c.id for c in columns])
+        metadata = self._opened().metadata
+        groups = np.unique(np.searchsorted(self.row_starts, rows, side="right") - 1).tolist()
+        leaves = _leaves(metadata, set(found.values()))
+        return [chunk_range(metadata.row_group(g).column(c)) for g in groups for c in leaves]
+
     def _fields(self, numbers: Iterable[int]) -> dict[int, str]:
         """Names in the file, by ``field_id``: a column may have been renamed, or another one have its name now."""
         schema = self._opened().metadata.schema.to_arrow_schema()
@@ -103,9 +117,8 @@ class ColdColumns:
         metadata = footer.metadata
         leaves = _leaves(metadata, set(names))
         chunks = [chunk_range(metadata.row_group(g).column(c)) for g in groups for c in leaves]
-        ranges = _merged(chunks)
-        pieces = self._store.get_ranges(self._file.name, ranges)
-        held = _Held(self._file.size, dict(zip((r.start for r in ranges), pieces, strict=True)))
+        pieces = read_together(self._store, self._file.name, chunks)
+        held = _Held(self._file.size, dict(zip((c.start for c in chunks), pieces, strict=True)))
         if not matches(footer.sums[np.ix_(groups, leaves)].ravel().tolist(), [held.at(c) for c in chunks]):
             raise self._damaged(f"the checksums of columns {', '.join(map(repr, names))} do not match")
         try:
@@ -178,18 +191,6 @@ def _leaves(metadata: Any, names: set[str]) -> list[int]:
 def _root(path: str, names: set[str]) -> bool:
     """Names may have dots, so the list's own part is cut off instead of taking what stands before the first dot."""
     return path in names or path.removesuffix(".list.element") in names
-
-
-def _merged(ranges: Sequence[ByteRange]) -> list[ByteRange]:
-    """The ranges, with those that have only small gaps between them made one."""
-    merged: list[ByteRange] = []
-    for one in sorted(ranges, key=lambda r: r.start):
-        last = merged[-1] if merged else None
-        if last is not None and one.start - last.end <= GAP_BYTES and one.end - last.start <= MAX_RANGE_BYTES:
-            merged[-1] = ByteRange(last.start, max(one.end, last.end) - last.start)
-        else:
-            merged.append(one)
-    return merged
 
 
 def _joined(values: pa.ChunkedArray) -> pa.Array:

@@ -9,13 +9,15 @@ from types import TracebackType
 from typing import Self
 
 from tiervdb.clock import Clock, SystemClock
+from tiervdb.format.block_file import BlockWriter
 from tiervdb.format.manifest_entries import SegmentEntry
-from tiervdb.format.paths import TMP_DIR
+from tiervdb.format.paths import TMP_DIR, SketchCopyName
 from tiervdb.segment.codebook import Codebook
 from tiervdb.segment.cold_writer import row_sums, write_parquet
-from tiervdb.segment.local_files import stats_of, write_columns_file, write_ids, write_parts, write_sketch
+from tiervdb.segment.local_files import stats_of, write_columns_file, write_ids, write_parts
 from tiervdb.segment.measure import chunks
 from tiervdb.segment.sketch_build import build
+from tiervdb.segment.sketch_file import SketchData, encode
 from tiervdb.segment.source import OrderedSource, RowSource
 from tiervdb.storage.local_dir import LocalDir, StagedFile
 from tiervdb.types import CollectionSchema
@@ -24,17 +26,30 @@ _HASHED = 1 << 20
 
 
 @dataclass(frozen=True)
-class ColdFiles:
-    """A Parquet file that waits for its upload, and the segment's entry without ``objects``.
+class ColdFile:
+    """A file that waits for its upload. ``role``: of the object that it becomes."""
 
-    A context manager: leaving it deletes the Parquet file.
-    """
-
-    entry: SegmentEntry
+    role: str
     path: Path
     size: int
     sha256: str
-    _staged: StagedFile
+    staged: StagedFile
+
+
+@dataclass(frozen=True)
+class ColdFiles:
+    """What waits for its upload, Parquet and sketch, and the segment's entry without ``objects``.
+
+    A context manager: leaving it deletes the files, but for a sketch that was kept as the local copy.
+    """
+
+    entry: SegmentEntry
+    parquet: ColdFile
+    sketch: ColdFile
+
+    @property
+    def files(self) -> tuple[ColdFile, ...]:
+        return self.parquet, self.sketch
 
     def __enter__(self) -> Self:
         return self
@@ -42,7 +57,8 @@ class ColdFiles:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._staged.abort()
+        for file in self.files:
+            file.staged.abort()
 
 
 def write_cold(
@@ -67,9 +83,11 @@ def write_cold(
     order, sketch = build(codebook, source, clock)
     rows = OrderedSource(source, order)
     staged = local.stage(f"{TMP_DIR}/{segment_id}.parquet")
+    copy = local.stage(SketchCopyName(segment_id).name)
     try:
         groups = write_parquet(staged.path, rows, schema)
-        size, sha256 = _digest(staged.path)
+        parquet = ColdFile("parquet", staged.path, *_digest(staged.path), staged)
+        sketch_file = _write_sketch(copy, sketch)
         entry = SegmentEntry(
             id=segment_id,
             shard=shard,
@@ -81,7 +99,6 @@ def write_cold(
             files={
                 "ids": write_ids(local, segment_id, rows),
                 "columns": write_columns_file(local, segment_id, rows, schema.filter_columns),
-                "sketch": write_sketch(local, segment_id, sketch),
                 "rowsums": write_parts(
                     local,
                     segment_id,
@@ -97,8 +114,17 @@ def write_cold(
         )
     except BaseException:
         staged.abort()
+        copy.abort()
         raise
-    return ColdFiles(entry, staged.path, size, sha256, staged)
+    return ColdFiles(entry, parquet, sketch_file)
+
+
+def _write_sketch(staged: StagedFile, sketch: SketchData) -> ColdFile:
+    writer = BlockWriter(staged.write)
+    for part in encode(sketch):
+        writer.write(part)
+    writer.finish()
+    return ColdFile("sketch", staged.path, writer.size, writer.sha256, staged)
 
 
 def _digest(path: Path) -> tuple[int, str]:

@@ -12,11 +12,12 @@ from tiervdb.errors import CorruptionError, InvalidInputError
 from tiervdb.format.manifest_entries import FileRef, RowGroup
 from tiervdb.segment.cold_columns import ColdColumns
 from tiervdb.segment.cold_writer import RowSums, row_starts, row_sums
+from tiervdb.storage.coalesce import GAP_BYTES, LONGEST_BYTES
 from tiervdb.storage.object_store import ByteRange, ObjectStore
 from tiervdb.types import Column, RowBatch, Rows, Vectors
 
-GAP_BYTES = 64 << 10
-MAX_RANGE_BYTES = 8 << 20  # larger ones are split, so that they come in parallel
+MAX_RANGE_BYTES = LONGEST_BYTES
+PAGE_BYTES = 8 << 10  # what single rows are read and cached by: neighbours are alike, so the next search wants them too
 STREAM_BYTES = 64 << 20
 
 
@@ -56,6 +57,30 @@ class ColdVectors:
             vectors[a:b] = np.frombuffer(piece, "<f4").reshape(-1, self.dim)[wanted[a:b] - wanted[a]]
         self._check(wanted, vectors)
         return vectors if len(wanted) == len(rows) and (wanted == rows).all() else vectors[places]
+
+    def pages(self, rows: Rows) -> list[ByteRange]:
+        """The pages of the object that hold these rows, rising. A page always has the same bounds."""
+        first = self._offsets(rows)
+        low, high = first // PAGE_BYTES, (first + 4 * self.dim - 1) // PAGE_BYTES
+        most = int((high - low).max()) + 1
+        numbers = np.unique(np.concatenate([np.minimum(low + step, high) for step in range(most)]))
+        limit = int(self._ends[-1])
+        return [ByteRange(at, min(PAGE_BYTES, limit - at)) for at in (numbers * PAGE_BYTES).tolist()]
+
+    def from_pages(self, rows: Rows, pages: Sequence[ByteRange], pieces: Sequence[bytes]) -> Vectors:
+        """The vectors of these rows out of their pages. Raises CorruptionError if one is not what was written."""
+        first = self._offsets(rows)
+        held = np.searchsorted([page.start for page in pages], first - first % PAGE_BYTES)
+        at = held * PAGE_BYTES + first % PAGE_BYTES  # a row's pages follow each other, and all but the last are full
+        data = np.frombuffer(b"".join(pieces), np.uint8)
+        vectors = np.ascontiguousarray(data[at[:, None] + np.arange(4 * self.dim)]).view("<f4")
+        self._check(rows, vectors)
+        return vectors
+
+    def _offsets(self, rows: Rows) -> Rows:
+        """Where the vector of each row begins."""
+        group = np.searchsorted(self._starts, rows, side="right") - 1
+        return self._ends[group] - (self._starts[group + 1] - rows) * (4 * self.dim)
 
     def _runs(self, wanted: Rows) -> list[tuple[int, int]]:
         """Slices of the sorted rows that are read together: of one row group, with small gaps, and not too long."""

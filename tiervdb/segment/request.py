@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tiervdb.segment.calibration import TARGET_RECALL
@@ -41,9 +43,11 @@ class Candidates:
 class SearchTally:
     """What one search did, over all its segments. Safe for the threads of that search."""
 
-    __slots__ = ("_lock", "bytes", "cache_hits", "gets", "rows_scanned", "strategies", "waves")
+    __slots__ = ("_lock", "_now", "bytes", "cache_hits", "gets", "rows_scanned", "stages", "strategies", "waves")
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] | None = None) -> None:
+        self._now = now  # seconds of a clock that never steps back; None: stages are not timed
+        self.stages: dict[str, float] = {}  # seconds by stage
         self.gets = 0
         self.bytes = 0
         self.waves = 0
@@ -58,6 +62,20 @@ class SearchTally:
             self.rows_scanned += rows
             if strategy is not None:
                 self.strategies.append(strategy)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Adds the time of the block to a stage, without that of stages within it."""
+        if self._now is None:
+            yield
+            return
+        started, inner = self._now(), sum(self.stages.values())
+        try:
+            yield
+        finally:
+            taken = self._now() - started
+            with self._lock:
+                self.stages[stage] = self.stages.get(stage, 0.0) + taken - (sum(self.stages.values()) - inner)
 
     def fetched(self, gets: int, size: int, waves: int, cache_hits: int = 0) -> None:
         """Counts reads of the cold store. ``waves``: rounds that had to wait for one another."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tiervdb.segment import cold_search
 from tiervdb.segment.distance import nearest, ordered, pair_distances
 from tiervdb.segment.request import Candidates, SearchRequest, SearchTally
 from tiervdb.segment.sketch import Lists, prepared
@@ -33,6 +34,8 @@ def search(
         return _nothing(len(queries), max(k, 0))
     if alive == segment.rows:
         live = None
+    if segment.remote:
+        return _cold(segment, queries, k, live, request, tally)
     plan = segment.strategy(k, alive, request)
     if isinstance(plan, ByGraph):
         found = _by_graph(segment, queries, k, live, plan, request, tally)
@@ -46,6 +49,18 @@ def search(
 
 
 _WITHOUT_GRAPH = SearchRequest(filtered=True)
+
+
+def _cold(
+    segment: Segment, queries: Vectors, k: int, live: Mask | None, request: SearchRequest, tally: SearchTally
+) -> Candidates:
+    if not request.exact:
+        found = cold_search.search([segment], [live], queries, k, request, tally)
+        if found is not None:
+            return Candidates(found[1], found[2])
+    alive = segment.rows if live is None else int(np.count_nonzero(live))
+    tally.scanned(alive * len(queries), f"{segment.title}: exact over {alive} rows")
+    return _exactly(segment, queries, k, live, tally)
 
 
 def _why(plan: Strategy) -> str:
@@ -185,14 +200,13 @@ def _compared(
 ) -> Candidates:
     """True distances of the candidates; a query that the lists left short is answered exactly."""
     out = Candidates(np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32))
-    fetched = segment.fetch_all(rows, tally) if segment.remote else None
     for at, line in enumerate(rows):
         found = line if line[-1] >= 0 else line[line >= 0]  # places without a row come last
         if len(found) < k:
             exact = _exactly(segment, queries[at : at + 1], k, live, tally)
             out.rows[at], out.distances[at] = exact.rows[0], exact.distances[0]
             continue
-        vectors = segment.fetch(found, tally) if fetched is None else fetched(found)
+        vectors = segment.fetch(found, tally)
         exact_distances = pair_distances(segment.metric, queries[at], vectors)
         out.distances[at], out.rows[at] = ordered(exact_distances, found, k)
     return out

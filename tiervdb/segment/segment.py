@@ -21,6 +21,8 @@ from tiervdb.format.manifest_entries import SegmentEntry
 from tiervdb.segment import search as searching
 from tiervdb.segment.calibration import SketchCalibration
 from tiervdb.segment.codebook import Codebook
+from tiervdb.segment.cold_means import ColdMeans
+from tiervdb.segment.cold_sketch import ColdSketch
 from tiervdb.segment.columns_file import ColumnsFile
 from tiervdb.segment.distance import Norms, row_norms
 from tiervdb.segment.graph import Graph
@@ -29,12 +31,11 @@ from tiervdb.segment.id_index import IdIndex
 from tiervdb.segment.remote import RemoteRows
 from tiervdb.segment.request import Candidates, SearchRequest, SearchTally
 from tiervdb.segment.sketch import Codes, ListNumbers, Lists, pack_mask
-from tiervdb.segment.sketch_file import SketchFile, open_sketch
+from tiervdb.segment.sketch_file import SketchFile, SketchHeader, open_sketch
 from tiervdb.segment.source import BatchSource, RowSource
 from tiervdb.segment.strategy import Measured, Strategy, choose
 from tiervdb.segment.vector_file import VectorFile
 from tiervdb.storage.local_dir import LocalDir
-from tiervdb.storage.object_store import ObjectStore
 from tiervdb.types import CollectionSchema, Mask, Rows, Vectors
 
 __all__ = ["BatchSource", "Candidates", "RowSource", "SearchRequest", "SearchTally", "Segment", "open_segment"]
@@ -48,13 +49,13 @@ def open_segment(
     entry: SegmentEntry,
     schema: CollectionSchema,
     codebook: Codebook | None,
-    store: ObjectStore | None,
+    cold: ColdMeans | None,
 ) -> Segment:
     """Opens a segment: files are mapped and read when they are first needed.
 
-    ``schema``: of its collection. ``codebook``: the one that the entry names. ``store``: the cold store, for cold ones.
+    ``schema``: of its collection. ``codebook``: the one that the entry names. ``cold``: for cold ones.
     """
-    return Segment(local, entry, schema, codebook, store)
+    return Segment(local, entry, schema, codebook, cold)
 
 
 class Segment:
@@ -69,7 +70,7 @@ class Segment:
         entry: SegmentEntry,
         schema: CollectionSchema,
         codebook: Codebook | None,
-        store: ObjectStore | None,
+        cold: ColdMeans | None,
     ) -> None:
         self.entry = entry
         self.rows = entry.rows
@@ -80,7 +81,7 @@ class Segment:
         self._local = local
         self._schema = schema
         self._codebook = codebook
-        self._store = store
+        self._means = cold
         self._lock = threading.RLock()
         self._lists: Lists | None = None
         self._graph: Graph | None = None
@@ -99,7 +100,7 @@ class Segment:
 
     def vectors(self, rows: Rows) -> Vectors:
         """The vectors of the given rows, float32 ``(rows, dim)``, bit for bit as they were written."""
-        return self._cold.vectors(rows) if self.remote else self._hot.take(rows)
+        return self.cold_rows.vectors(rows) if self.remote else self._hot.take(rows)
 
     def columns(self, column_ids: Sequence[int], rows: Rows | None = None) -> dict[int, pa.Array]:
         """The columns that the segment holds of the given rows (None: all); stored ones of a cold segment are read
@@ -109,7 +110,7 @@ class Segment:
             wanted = {c for c in column_ids if c in self.entry.columns} - found.keys()
             stored = [c for c in self._schema.columns if c.id in wanted]
             if stored:
-                found |= self._cold.columns(rows, stored)
+                found |= self.cold_rows.columns(rows, stored)
         return found
 
     def filter_table(self, schema: CollectionSchema) -> pa.Table:
@@ -142,31 +143,30 @@ class Segment:
         return known
 
     def calibration(self) -> SketchCalibration | None:
-        """What the sketch was measured to reach; None without a sketch."""
+        """What the sketch was measured to reach; None without a sketch, or while that of a cold segment is not here."""
+        if self.remote:
+            head = self.cold_sketch.head()
+            return None if head is None else head.header.calibration
         return None if self._sketch is None else self._sketch.header.calibration
 
     def span(self, start: int, end: int, tally: SearchTally) -> Vectors:
         """The vectors of the rows from ``start`` to ``end``, without a copy where they are local."""
         if self.remote:
-            return self._cold.counted(np.arange(start, end, dtype=np.int64), tally)
+            return self.cold_rows.counted(np.arange(start, end, dtype=np.int64), tally)
         return self._hot.span(start, end)
 
     def fetch(self, rows: Rows, tally: SearchTally) -> Vectors:
         """The vectors of the given rows; what that costs is counted."""
-        return self._cold.counted(rows, tally) if self.remote else self._hot.take(rows)
-
-    def fetch_all(self, rows: Rows, tally: SearchTally) -> Callable[[Rows], Vectors]:
-        """Fetches all these rows, -1 aside, in one wave, and gives access to them."""
-        wanted = np.unique(rows[rows >= 0])
-        vectors = self.fetch(wanted, tally)
-        return lambda some: vectors[np.searchsorted(wanted, some)]
+        return self.cold_rows.counted(rows, tally) if self.remote else self._hot.take(rows)
 
     def norms(self) -> Norms | None:
         """Lengths of all vectors, kept, for segments that are searched exactly; None for others."""
         return None if self.remote or self._sketch is not None else self._norms
 
     def lists(self) -> Lists:
-        """The sketch in memory, loaded when first asked for."""
+        """The sketch in memory, loaded when first asked for; of a cold segment, as far as it is here."""
+        if self.remote:
+            return self.cold_sketch.lists()
         lists = self._lists
         if lists is None:
             with self._lock:
@@ -202,10 +202,13 @@ class Segment:
 
     def coded(self) -> tuple[ListNumbers, Codes] | None:
         """The list and the code of each row under the entry's codebook."""
-        if self._sketch is None:
+        if self.remote:
+            sketch = self.cold_sketch.whole()
+        elif self._sketch is not None:
+            sketch = self._sketch.data()
+        else:
             return None
-        numbers = np.repeat(np.arange(self._sketch.header.nlist), np.diff(self._sketch.offsets))
-        return numbers, self._sketch.codes()
+        return np.repeat(np.arange(sketch.header.nlist), np.diff(sketch.offsets)), sketch.codes
 
     @property
     def codebook(self) -> Codebook | None:
@@ -263,11 +266,25 @@ class Segment:
     def _hot(self) -> VectorFile:
         return VectorFile(self._reader("vectors"), self.rows, self.dim)
 
-    @cached_property
-    def _cold(self) -> RemoteRows:
-        if self._store is None:
+    @property
+    def means(self) -> ColdMeans:
+        """What a cold segment reads with."""
+        if self._means is None:
             raise CorruptionError(f"{self.title} was opened without a cold store")
-        return RemoteRows(self._store, self.entry, self.dim, self._reader("rowsums"))
+        return self._means
+
+    @cached_property
+    def cold_rows(self) -> RemoteRows:
+        """Vectors and stored columns of a cold segment."""
+        return RemoteRows(self.means.store, self.entry, self.dim, self._reader("rowsums"))
+
+    @cached_property
+    def cold_sketch(self) -> ColdSketch:
+        """The sketch of a cold segment."""
+        reference, means = self.entry.objects.get("sketch"), self.means
+        if reference is None or self._codebook is None:
+            raise CorruptionError(f"opening {self.title}: the manifest names no sketch object or no codebook for it")
+        return ColdSketch(means.store, self.entry, reference, self._codebook, means.copies, means.residents)
 
     @cached_property
     def _sketch(self) -> SketchFile | None:
@@ -294,15 +311,23 @@ class Segment:
     def _norms(self) -> Norms:
         return row_norms(self._hot.span(0, self.rows))
 
+    def _sketch_header(self) -> SketchHeader | None:
+        if not self.remote:
+            return None if self._sketch is None else self._sketch.header
+        head = self.cold_sketch.head()
+        if head is None:
+            raise ValueError(f"the sketch of {self.title} is not here yet")
+        return head.header
+
     @cached_property
     def _measured(self) -> Measured:
-        sketch = self._sketch
+        sketch = self._sketch_header()
         return Measured(
             metric=self.metric,
             tier=self.entry.tier,
             rows=self.rows,
             dim=self.dim,
-            nlist=0 if sketch is None else sketch.header.nlist,
-            sketch=None if sketch is None else sketch.header.calibration,
+            nlist=0 if sketch is None else sketch.nlist,
+            sketch=None if sketch is None else sketch.calibration,
             graph=None if self._graph_file is None else self._graph_file.calibration,
         )

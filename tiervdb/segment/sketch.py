@@ -8,6 +8,7 @@ they are built, so searches need no lock. They release the GIL.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -174,20 +175,25 @@ def empty_index(codebook: Codebook) -> Any:
 class Lists:
     """The lists of a sketch in memory, ready to scan. Immutable and safe for threads.
 
-    ``codes``: uint8 ``(rows, code_size)``. ``offsets``: int64 ``(nlist + 1,)``: list n is the codes from ``offsets[n]``
+    ``codes``: uint8 ``(rows, code_size)``; None: each list is ``put`` later, before it is scanned. ``offsets``: int64 ``(nlist + 1,)``: list n is the codes from ``offsets[n]``
     to ``offsets[n + 1]``. ``rows``: the row of each code; None: their places.
     """
 
     def __init__(
-        self, codebook: Codebook, codes: Codes, offsets: npt.NDArray[np.int64], rows: Rows | None = None
+        self, codebook: Codebook, codes: Codes | None, offsets: npt.NDArray[np.int64], rows: Rows | None = None
     ) -> None:
         self.codebook = codebook
-        self.rows = len(codes)
-        self.code_size = int(codes.shape[1])
+        self.rows = int(offsets[-1])
+        self.code_size = code_size(codebook.codec, codebook.dim)
         self.sizes = np.diff(offsets)
         self._starts = offsets[:-1]
         self._index = empty_index(codebook)
-        self._fill(codes, offsets, np.arange(self.rows, dtype=np.int64) if rows is None else rows)
+        self._offsets = offsets
+        self._invlists = faiss.downcast_InvertedLists(self._index.invlists)
+        self._lock = threading.Lock()
+        self.there: Mask = self.sizes == 0  # the lists that can be scanned
+        if codes is not None:
+            self._fill(codes, offsets, np.arange(self.rows, dtype=np.int64) if rows is None else rows)
         self._index.ntotal = self.rows
         self._squares = np.einsum("ij,ij->i", codebook.centroids, codebook.centroids)
         self._all = np.arange(codebook.nlist, dtype=np.int64)
@@ -196,11 +202,27 @@ class Lists:
 
     def _fill(self, codes: Codes, offsets: npt.NDArray[np.int64], rows: Rows) -> None:
         blocks = self.codebook.codec == "pq4fs"
-        invlists = faiss.downcast_InvertedLists(self._index.invlists)
         for number in np.flatnonzero(self.sizes).tolist():
             start, end = int(offsets[number]), int(offsets[number + 1])
             part = _packed(codes[start:end]) if blocks else np.ascontiguousarray(codes[start:end])
-            invlists.add_entries(number, end - start, _PTR(rows[start:end]), _PTR(part))
+            self._invlists.add_entries(number, end - start, _PTR(rows[start:end]), _PTR(part))
+        self.there[:] = True
+
+    def put(self, number: int, codes: Codes) -> None:
+        """Adds the codes of a list that is not there yet. Others may be scanned meanwhile."""
+        with self._lock:
+            if self.there[number]:
+                return
+            start = int(self._offsets[number])
+            rows = np.arange(start, start + len(codes), dtype=np.int64)
+            part = _packed(codes) if self.codebook.codec == "pq4fs" else np.ascontiguousarray(codes)
+            self._invlists.add_entries(number, len(codes), _PTR(rows), _PTR(part))
+            self.there[number] = True
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the lists that are there."""
+        return int(self.sizes[self.there].sum()) * (self.code_size + 8)
 
     def probes(self, queries: Vectors, nprobe: int, usable: Mask | None = None) -> tuple[ListNumbers, Distances]:
         """The most promising lists of each prepared query, in no certain order, and what faiss wants to know of them.

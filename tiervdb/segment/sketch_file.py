@@ -87,27 +87,55 @@ class SketchFile:
         return SketchData(self.header, self.offsets, self.codes())
 
 
-def open_sketch(reader: BlockReader) -> SketchFile:
-    """Opens a container. Raises CorruptionError or NewerFormatError naming the file."""
-    name = reader.name
-    if reader.length < _LENGTH:
-        raise damaged(name, f"it has {reader.length} bytes of data, fewer than a sketch's header")
-    length = int.from_bytes(reader.view(0, _LENGTH), "little")
-    if length > reader.length - _LENGTH:
-        raise damaged(name, f"its head is said to have {length} bytes, more than the file")
-    payload = unseal(reader.view(_LENGTH, length), _MAGIC, SKETCH_VERSION, name)
-    end = 4 + int.from_bytes(payload[:4], "little")
+@dataclass(frozen=True)
+class SketchHead:
+    """What stands before the codes. ``start``: where they begin in the data."""
+
+    header: SketchHeader
+    offsets: Offsets
+    sums: npt.NDArray[np.uint32]
+    start: int
+
+    def place(self, number: int) -> tuple[int, int]:
+        """Offset and length of the codes of a list."""
+        first, end = int(self.offsets[number]), int(self.offsets[number + 1])
+        return self.start + first * self.header.code_size, (end - first) * self.header.code_size
+
+
+def head_bytes(data: bytes | memoryview, name: str) -> int:
+    """How many bytes the head takes, its length included, from the first bytes of a container."""
+    if len(data) < _LENGTH:
+        raise damaged(name, f"it has {len(data)} bytes of data, fewer than a sketch's header")
+    return _LENGTH + int.from_bytes(data[:_LENGTH], "little")
+
+
+def open_head(data: bytes | memoryview, name: str) -> SketchHead:
+    """The head out of the first bytes of a container, at least ``head_bytes``. Raises CorruptionError."""
+    end = head_bytes(data, name)
+    if end > len(data):
+        raise damaged(name, f"its head is said to have {end} bytes, more than the {len(data)} that are there")
+    payload = unseal(data[_LENGTH:end], _MAGIC, SKETCH_VERSION, name)
+    split = 4 + int.from_bytes(payload[:4], "little")
     try:
-        header = msgspec.msgpack.decode(payload[4:end], type=SketchHeader)
+        header = msgspec.msgpack.decode(payload[4:split], type=SketchHeader)
     except msgspec.MsgspecError as error:
         raise damaged(name, f"its header does not decode ({error})") from error
-    tables = payload[end:]
+    tables = payload[split:]
     if header.nlist < 1 or header.rows < 0 or len(tables) != 12 * header.nlist + 8:
         raise damaged(name, f"its tables do not fit {header.nlist} lists")
-    if reader.length != _LENGTH + length + header.rows * header.code_size:
-        raise damaged(name, f"its codes do not fit {header.rows} rows of {header.code_size} bytes")
     offsets = np.frombuffer(tables[: 8 * header.nlist + 8], "<i8").astype(np.int64)
     sums = np.frombuffer(tables[8 * header.nlist + 8 :], "<u4").astype(np.uint32)
     if offsets[0] != 0 or offsets[-1] != header.rows or (np.diff(offsets) < 0).any():
         raise damaged(name, "its list offsets do not rise from 0 to the number of rows")
-    return SketchFile(header, offsets, sums, _LENGTH + length, reader)
+    return SketchHead(header, offsets, sums, end)
+
+
+def open_sketch(reader: BlockReader) -> SketchFile:
+    """Opens a container. Raises CorruptionError or NewerFormatError naming the file."""
+    length = head_bytes(reader.view(0, min(reader.length, _LENGTH)), reader.name)
+    if length > reader.length:
+        raise damaged(reader.name, f"its head is said to have {length} bytes, more than the file")
+    head = open_head(reader.view(0, length), reader.name)
+    if reader.length != length + head.header.rows * head.header.code_size:
+        raise damaged(reader.name, f"its codes do not fit {head.header.rows} rows of {head.header.code_size} bytes")
+    return SketchFile(head.header, head.offsets, head.sums, head.start, reader)

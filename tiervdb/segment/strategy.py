@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tiervdb.segment.calibration import GraphCalibration, SketchCalibration, scaled_for_k
+from tiervdb.segment.calibration import GraphCalibration, SketchCalibration, SketchRung, scaled_for_k
 from tiervdb.segment.request import SearchRequest
 from tiervdb.types import Metric, Tier
 
@@ -12,6 +12,7 @@ EXACT_FLOATS = 500_000  # of matching vectors: gathering and comparing them is f
 EXACT_LEAST, EXACT_SHARE = 75_000, 0.04  # segment; in a small one up to this many, and this share of its floats
 SCAN_BYTES = 8_000_000  # of codes, scanned in about a millisecond: then no list that holds a match is left out
 MOSTLY_LIVE = 0.9  # from this share of live rows on, parameters measured on all rows hold
+FETCH_MICROSECONDS = 500.0  # of processor time for a candidate that a cold segment must fetch: half a request
 FILTERED_RERANK = 2  # matches lie farther away, where codes tell less
 
 
@@ -81,8 +82,13 @@ def choose(known: Measured, k: int, live: int, request: SearchRequest) -> Strate
 def _few(known: Measured, sketch: SketchCalibration, k: int, live: int, request: SearchRequest) -> bool:
     if known.tier == "hot":
         return live * known.dim <= min(EXACT_FLOATS, EXACT_LEAST + EXACT_SHARE * known.rows * known.dim)
-    rung = sketch.choose(request.recall) or sketch.last()
-    return live <= scaled_for_k(rung, k, known.nlist)[1]
+    return live <= scaled_for_k(_rung(known, sketch, request.recall) or sketch.last(), k, known.nlist)[1]
+
+
+def _rung(known: Measured, sketch: SketchCalibration, recall: float) -> SketchRung | None:
+    if known.tier == "cold":
+        return sketch.choose_remote(recall, FETCH_MICROSECONDS)
+    return sketch.choose(recall)
 
 
 def _cheaper_graph(sketch: SketchCalibration, graph: GraphCalibration, k: int, recall: float) -> ByGraph | None:
@@ -93,7 +99,7 @@ def _cheaper_graph(sketch: SketchCalibration, graph: GraphCalibration, k: int, r
 
 
 def _by_sketch(known: Measured, sketch: SketchCalibration, k: int, live: int, request: SearchRequest) -> Strategy:
-    rung = sketch.choose(request.recall)
+    rung = _rung(known, sketch, request.recall)
     if rung is None:
         if known.tier == "hot":
             return Exact(f"the sketch reaches recall {sketch.best_recall}")
@@ -108,7 +114,7 @@ def _by_sketch(known: Measured, sketch: SketchCalibration, k: int, live: int, re
 
 
 def _as_asked(known: Measured, sketch: SketchCalibration, k: int, live: int, request: SearchRequest) -> BySketch:
-    rung = sketch.choose(request.recall) or sketch.last()
+    rung = _rung(known, sketch, request.recall) or sketch.last()
     nprobe, rerank = scaled_for_k(rung, k, known.nlist)
     if request.nprobe is not None:
         nprobe = min(request.nprobe, known.nlist)

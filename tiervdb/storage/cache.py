@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from crc32c import crc32c
 
 from tiervdb.errors import InvalidInputError, StorageError
+from tiervdb.storage.coalesce import coalesce, cut
 from tiervdb.storage.local_dir import AppendFile, LocalDir
 from tiervdb.storage.object_store import ByteRange, ObjectStore
 from tiervdb.storage.tally import StoreTally, Totals
@@ -67,6 +68,11 @@ class RangeCache:
         self._loaded = False
 
     @property
+    def budget(self) -> int:
+        """Bytes that all slabs may have."""
+        return self._budget
+
+    @property
     def size(self) -> int:
         """Bytes of all slabs."""
         with self._lock:
@@ -75,27 +81,43 @@ class RangeCache:
 
     def get(self, key: str, wanted: ByteRange) -> bytes | None:
         """The bytes of exactly this range, or None."""
+        return self.get_many(key, [wanted])[0]
+
+    def get_many(self, key: str, ranges: Sequence[ByteRange]) -> list[bytes | None]:
+        """The bytes of exactly these ranges, None for each that is not kept."""
         with self._lock:
             self._load()
-            entry = self._entries.get((key, wanted.start, wanted.length))
-        if entry is None:
-            return None
-        data = self._read(entry, wanted.length)
-        if data is None:
-            self._lost((key, wanted.start, wanted.length), entry.slab)
-            return None
-        entry.used = True
-        return data
+            entries = [self._entries.get((key, wanted.start, wanted.length)) for wanted in ranges]
+        by_slab: dict[int, list[int]] = {}
+        for at, entry in enumerate(entries):
+            if entry is not None:
+                by_slab.setdefault(entry.slab, []).append(at)
+        found: list[bytes | None] = [None] * len(ranges)
+        for slab, places in by_slab.items():
+            held = [(at, ranges[at].length, entry) for at in places if (entry := entries[at]) is not None]
+            pieces = self._read_slab(slab, [(entry.offset, length) for _, length, entry in held])
+            for (at, length, entry), piece in zip(held, pieces, strict=True):
+                if piece is None or len(piece) != length or crc32c(piece) != entry.check:
+                    self._lost((key, ranges[at].start, length), slab)
+                    continue
+                entry.used = True
+                found[at] = piece
+        return found
 
     def put(self, key: str, wanted: ByteRange, data: bytes) -> None:
         """Keeps the bytes of a range, if there is room for them at all."""
+        self.put_many(key, [wanted], [data])
+
+    def put_many(self, key: str, ranges: Sequence[ByteRange], pieces: Sequence[bytes]) -> None:
+        """Keeps the bytes of several ranges, as far as there is room."""
         with self._lock:
             self._load()
-            if (key, wanted.start, wanted.length) not in self._entries and len(data) == wanted.length:
-                try:
-                    self._add((key, wanted.start, wanted.length), data, self._make_room)
-                except StorageError:
-                    self._close_slab()  # a full disk: what was written of it is never read
+            try:
+                for wanted, data in zip(ranges, pieces, strict=True):
+                    if (key, wanted.start, wanted.length) not in self._entries and len(data) == wanted.length:
+                        self._add((key, wanted.start, wanted.length), data, self._make_room)
+            except StorageError:
+                self._close_slab()  # a full disk: what was written of it is never read
 
     def forget(self, key: str) -> bool:
         """Drops all ranges of an object; whether there were any."""
@@ -182,11 +204,17 @@ class RangeCache:
                     del self._entries[other]
 
     def _read(self, entry: _Entry, length: int) -> bytes | None:
+        (data,) = self._read_slab(entry.slab, [(entry.offset, length)])
+        return data if data is not None and len(data) == length and crc32c(data) == entry.check else None
+
+    def _read_slab(self, number: int, places: Sequence[tuple[int, int]]) -> Sequence[bytes | None]:
+        """What stands at these offsets, unchecked; None where it cannot be read."""
         try:
-            (data,) = self._local.read_ranges(self._name(entry.slab), [(entry.offset, length)])
+            return self._local.read_ranges(self._name(number), places)
         except StorageError:
-            return None
-        return data if len(data) == length and crc32c(data) == entry.check else None
+            if len(places) == 1:
+                return [None]
+            return [piece for place in places for piece in self._read_slab(number, [place])]
 
     def _load(self) -> None:
         if self._loaded:
@@ -249,22 +277,35 @@ class CachedStore(WrappedStore):
         return self._totals.snapshot()
 
     def get_ranges(self, key: str, ranges: Sequence[ByteRange]) -> list[bytes]:
-        found = [self.cache.get(key, wanted) for wanted in ranges]
+        found = self.cache.get_many(key, ranges)
         hits = [data for data in found if data is not None]
         self._totals.count(StoreTally(cache_hits=len(hits), cache_bytes=sum(map(len, hits))))
         missing = [wanted for wanted, data in zip(ranges, found, strict=True) if data is None]
-        fetched = iter(self.inner.get_ranges(key, missing) if missing else ())
-        parts: list[bytes] = []
-        for wanted, data in zip(ranges, found, strict=True):
-            if data is None:
-                data = next(fetched)
-                self.cache.put(key, wanted, data)
-            parts.append(data)
+        fetched = iter(self._fetch(key, missing))
+        return [next(fetched) if data is None else data for data in found]
+
+    def _fetch(self, key: str, ranges: Sequence[ByteRange]) -> list[bytes]:
+        """Neighbours share a request; each range is kept by itself, so that another search finds it."""
+        if not ranges:
+            return []
+        runs = coalesce(ranges)
+        parts = cut(ranges, runs, self.inner.get_ranges(key, [run.span for run in runs]))
+        self.cache.put_many(key, ranges, parts)
         return parts
 
     def close(self) -> None:
         self.cache.close()
         super().close()
+
+
+def keeps(store: ObjectStore) -> bool:
+    """Whether what is read of the store is kept for the next who asks."""
+    return isinstance(store, CachedStore) and store.cache.budget > 0
+
+
+def uncached(store: ObjectStore) -> ObjectStore:
+    """The store behind the cache, for what is read once and kept elsewhere."""
+    return store.inner if isinstance(store, CachedStore) else store
 
 
 def forget(store: ObjectStore, key: str) -> bool:
