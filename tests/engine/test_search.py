@@ -23,11 +23,11 @@ Act = Any
 
 
 class FakeSource(SegmentSource):
-    """One row at distance ``number``; a cold one, which is worth a thread, or a small hot one."""
+    """A hot segment with a row at distance ``number``; a large one, which is worth a thread, or a small one."""
 
-    def __init__(self, number: int, tier: str = "cold", act: Act = None) -> None:
-        self.number, self.act, self.rows = number, act, 1
-        self.segment = cast(Any, SimpleNamespace(entry=SimpleNamespace(tier=tier, id=f"s{number}", codebook=None)))
+    def __init__(self, number: int, rows: int = 50_000, act: Act = None) -> None:
+        self.number, self.act, self.rows = number, act, rows
+        self.segment = cast(Any, SimpleNamespace(entry=SimpleNamespace(id=f"s{number}", codebook=None), remote=False))
         self.thread: int | None = None
 
     def live(self) -> Mask | None:
@@ -57,7 +57,7 @@ def fail(error: Exception) -> Act:
     return act
 
 
-def test_cold_segments_are_searched_at_the_same_time(pool: ThreadPoolExecutor) -> None:
+def test_large_segments_are_searched_at_the_same_time(pool: ThreadPoolExecutor) -> None:
     """Each waits until all three are under way."""
     meet = threading.Barrier(3)
     sources = [FakeSource(n, act=lambda: meet.wait(20)) for n in (3, 1, 2)]
@@ -70,7 +70,7 @@ def test_cold_segments_are_searched_at_the_same_time(pool: ThreadPoolExecutor) -
 
 
 def test_small_segments_stay_with_the_caller(pool: ThreadPoolExecutor) -> None:
-    sources = [FakeSource(n, "hot") for n in range(4)]
+    sources = [FakeSource(n, rows=1) for n in range(4)]
     searched(sources, pool)
     assert {source.thread for source in sources} == {threading.get_ident()}
 
@@ -115,5 +115,5 @@ def test_what_cannot_be_reached_is_skipped_only_if_asked(pool: ThreadPoolExecuto
     outcome = searched(sources, pool, skip=True)
     assert outcome.sources[0].tolist()[:2] == [0, 2]
     [skipped] = outcome.skipped
-    assert "1 rows of segment s1" in skipped
+    assert "50000 rows of segment s1" in skipped
     assert "the store is away" in skipped

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from tiervdb.segment import cold_columns, cold_reader, cold_writer
 from tiervdb.segment.cold_columns import ColdColumns
 from tiervdb.segment.cold_reader import ColdVectors, read_columns, stream_rows
 from tiervdb.segment.cold_writer import row_sums, write_parquet
+from tiervdb.storage.coalesce import coalesce
 from tiervdb.storage.counting import CountingStore
 from tiervdb.storage.open import open_store
 from tiervdb.types import Column
@@ -150,7 +152,7 @@ def test_columns_take_a_read_for_the_footer_and_one_wave(cold: Cold, monkeypatch
     monkeypatch.setattr(cold.store, "get_ranges", counted)
     columns = cold.columns()
     columns.read(np.array([449, 0, 1]), COLUMNS[:2])
-    monkeypatch.setattr(cold_columns, "GAP_BYTES", 0)
+    monkeypatch.setattr("tiervdb.storage.wave.coalesce", partial(coalesce, gap=0))
     columns.read(np.array([449, 0, 1]), COLUMNS[:2])
     columns.read(np.array([449, 0]), [COLUMNS[0], COLUMNS[2]])
     assert asked == [1, 1, 2, 4]

@@ -237,4 +237,6 @@ class Collection:
         options = SearchOptions(ef, nprobe, rerank, exact, explain, on_unavailable)
         view = self._session.view()
         schema = numbered(view, self._name, self._number)
-        return search(view, schema, x, k, where, params, columns, options, self._session.clock)
+        hits = search(view, schema, x, k, where, params, columns, options, self._session.clock)
+        self._session.searches.add(hits.stats)
+        return hits

@@ -152,7 +152,11 @@ class Database:
         return tiers.promote(self._session, name, fraction, progress)
 
     def warm(self, name: str) -> None:
-        """Loads the indexes that searches of a collection use, so that the first search need not."""
+        """Loads the indexes that searches of a collection use, so that the first search need not.
+
+        Of cold segments, that is their sketches: copied to local disk as far as ``Options.sketch_bytes`` allows, and
+        into memory as far as ``Options.resident_bytes`` does. Raises StoreUnavailableError.
+        """
         tiers.warm(self._session, name)
 
     # -- snapshots and the past

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
+DOLLARS_A_GET = 0.4e-6
+
 Ids = npt.NDArray[Any]  # int64, or objects that are str
 
 
@@ -28,10 +30,15 @@ class SearchStats:
     ``seconds``: from the call to the answer. ``rows_scanned``: rows whose distance, exact or approximate, was computed.
     ``gets``, ``bytes``, ``waves``: requests to the cold store, what they brought, and how many rounds of parallel
     requests followed one another. ``cache_hits``: ranges that the local cache had. ``tiers``: where rows were looked
-    for: memory, hot, cold. ``skipped``: what could not be reached, with ``on_unavailable="skip"``.
+    for: memory, hot, cold. ``skipped``: what could not be reached, with ``on_unavailable="skip"``. ``segments``,
+    ``rows``: how many of each tier there were to search. ``milliseconds``: by stage; stages that did not happen are
+    left out. ``request_cost``: US dollars for the requests, at 0.40 for a million, S3's list price, traffic aside.
     """
 
     seconds: float = 0.0
+    milliseconds: Mapping[str, float] = field(default_factory=dict)
+    segments: Mapping[str, int] = field(default_factory=dict)
+    rows: Mapping[str, int] = field(default_factory=dict)
     rows_scanned: int = 0
     gets: int = 0
     bytes: int = 0
@@ -39,6 +46,10 @@ class SearchStats:
     cache_hits: int = 0
     tiers: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+
+    @property
+    def request_cost(self) -> float:
+        return self.gets * DOLLARS_A_GET
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ def stats(session: Session) -> Stats:
         local_bytes=sum(c.local_bytes for c in each),
         cold_bytes=sum(c.cold_bytes for c in each),
         collections=each,
+        searches=session.searches.totals(),
     )
 
 
@@ -105,7 +106,7 @@ def _collection_stats(view: View, schema: CollectionSchema) -> CollectionStats:
         dead_rows=sum(s.rows - _live(s) for s in sources),
         hot_segments=len(hot),
         cold_segments=len(cold),
-        sketches=sum("sketch" in s.segment.entry.files for s in segments),
+        sketches=sum("sketch" in {**s.segment.entry.files, **s.segment.entry.objects} for s in segments),
         graphs=sum("graph" in s.segment.entry.files for s in segments),
         local_bytes=sum(f.size for f in files),
         cold_bytes=sum(f.size for f in objects),

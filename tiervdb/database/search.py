@@ -57,11 +57,13 @@ def search(
     condition = to_filter(where, params, schema)
     request = to_request(options, condition is not None)
     selection = select(columns, schema, "search: columns")
-    outcome = view.search(schema, queries, count, condition, request, options.on_unavailable)
+    tally = SearchTally(clock.monotonic)
+    outcome = view.search(schema, queries, count, condition, request, options.on_unavailable, selection.columns, tally)
     found = outcome.sources >= 0
     place = Place(outcome.sources[found], outcome.rows[found])
-    ids, extra = _ids_and_columns(view, schema, place, selection, outcome.tally)
-    stats = _stats(outcome, _tiers(view.sources(schema)), clock.monotonic() - started)
+    with tally.timed("columns"):
+        ids, extra = _ids_and_columns(view, schema, place, selection, tally)
+    stats = _stats(outcome, view.sources(schema), clock.monotonic() - started)
     explanation = "\n".join(outcome.tally.strategies) if options.explain else ""
     return Hits(ids, outcome.distances[found], tuple(found.sum(axis=1).tolist()), single, extra, stats, explanation)
 
@@ -108,10 +110,15 @@ def _ids_and_columns(
     return joined(view.fetch(schema, place, (), vectors=False).column("id")), None
 
 
-def _stats(outcome: SearchOutcome, tiers: tuple[str, ...], seconds: float) -> SearchStats:
+def _stats(outcome: SearchOutcome, sources: Sequence[Source], seconds: float) -> SearchStats:
     tally = outcome.tally
+    searched = [(_tier(s), s.rows) for s in sources if s.rows]
+    tiers = tuple(tier for tier in ("memory", "hot", "cold") if any(found == tier for found, _ in searched))
     return SearchStats(
         seconds=seconds,
+        milliseconds={stage: 1e3 * taken for stage, taken in tally.stages.items()},
+        segments={tier: sum(found == tier for found, _ in searched) for tier in tiers},
+        rows={tier: sum(rows for found, rows in searched if found == tier) for tier in tiers},
         rows_scanned=tally.rows_scanned,
         gets=tally.gets,
         bytes=tally.bytes,
@@ -122,7 +129,5 @@ def _stats(outcome: SearchOutcome, tiers: tuple[str, ...], seconds: float) -> Se
     )
 
 
-def _tiers(sources: Sequence[Source]) -> tuple[str, ...]:
-    """Where rows were looked for: memory, hot, cold, in this order."""
-    found = {s.segment.entry.tier if isinstance(s, SegmentSource) else "memory" for s in sources if s.rows}
-    return tuple(tier for tier in ("memory", "hot", "cold") if tier in found)
+def _tier(source: Source) -> str:
+    return source.segment.entry.tier if isinstance(source, SegmentSource) else "memory"

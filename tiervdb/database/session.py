@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from tiervdb.clock import Clock
 from tiervdb.database.inputs.names import hint
+from tiervdb.database.totals import SearchCounter
 from tiervdb.engine import commit_log
 from tiervdb.engine.core import Surroundings
 from tiervdb.engine.reader import Reader, ReaderSurroundings
@@ -41,6 +42,7 @@ class Session:
         self._source: Shard | Reader | None = source
         self._shares = shares
         self._pid = os.getpid()
+        self.searches = SearchCounter()
         self._lock = threading.Lock()
         _sessions.add(self)
 

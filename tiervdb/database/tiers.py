@@ -7,10 +7,12 @@ from collections.abc import Callable
 import numpy as np
 
 from tiervdb.database.session import Session, named
+from tiervdb.engine.source import SegmentSource
 from tiervdb.engine.tiering import TierResult
 from tiervdb.engine.unions import SEEN_BEFORE
 from tiervdb.engine.view import Place
 from tiervdb.errors import InvalidInputError
+from tiervdb.segment import cold_search
 
 Progress = Callable[[int, int], None]  # rows moved; rows to move in all
 
@@ -31,6 +33,8 @@ def warm(session: Session, name: str) -> None:
     """See Database.warm. A search from some row loads what searches load."""
     view = session.view()
     schema = named(view, name)
+    cold = [s.segment for s in view.sources(schema) if isinstance(s, SegmentSource) and s.segment.remote]
+    cold_search.warm(cold)
     number = next((n for n, source in enumerate(view.sources(schema)) if source.rows), None)
     if number is not None:
         query = view.vectors(schema, Place(np.array([number]), np.array([0])))

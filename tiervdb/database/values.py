@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from tiervdb.database.totals import SearchTotals
 from tiervdb.types import IdType, Metric
 
 
@@ -71,12 +72,13 @@ class CollectionStats:
 
 @dataclass(frozen=True)
 class Stats:
-    """A database in numbers: the sums, and each collection."""
+    """A database in numbers: the sums, each collection, and what the searches since its opening did."""
 
     rows: int
     local_bytes: int
     cold_bytes: int
     collections: tuple[CollectionStats, ...]
+    searches: SearchTotals
 
 
 @dataclass(frozen=True)

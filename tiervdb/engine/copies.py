@@ -116,6 +116,10 @@ def _check_target(origin: LocalDir, parent: LocalDir, name: str) -> None:
 def _link_files(origin: Origin, target: LocalDir) -> None:
     for name in sorted(gc.names_of(origin.manifest) - set(manifest_objects(origin.manifest))):
         target.link(origin.local.path(name), name)
+    for segment in origin.manifest.segments:
+        copy = paths.SketchCopyName(segment.id).name
+        if origin.local.exists(copy):
+            target.link(origin.local.path(copy), copy)
 
 
 def _copy_log(origin: Origin, target: LocalDir, identity: Identity) -> None:

@@ -115,8 +115,16 @@ def collect(core: ShardCore) -> GcPlan:
             core.env.manifests.delete_unlisted(version)
         _delete_logs(core, done.logs)
         current = names_of(core.state.manifest)
+        _sweep_sketches(core, [manifest for _, manifest in pinned])
     _delete_objects(core, ripe, done.keys, current)
     return done
+
+
+def _sweep_sketches(core: ShardCore, pinned: Sequence[Manifest]) -> None:
+    """Local copies of sketches go with their segments; they are no more than copies."""
+    listed = {s.id for manifest in (core.state.manifest, *pinned) for s in manifest.segments}
+    open_now = {segment.entry.id for segment in core.open_segments()}
+    core.env.opener.cold.copies.sweep(listed | open_now | core.building.ids())
 
 
 def _unlist(core: ShardCore) -> list[tuple[Pin, Manifest]]:

@@ -64,9 +64,7 @@ def input_of(core: ShardCore, segment_id: str) -> Input:
     return Input(state, state.dead)
 
 
-def _edit(
-    core: ShardCore, inputs: Sequence[Input], entries: Sequence[SegmentEntry], coding: Coding
-) -> ManifestEdit:
+def _edit(core: ShardCore, inputs: Sequence[Input], entries: Sequence[SegmentEntry], coding: Coding) -> ManifestEdit:
     added = () if coding.new is None else (coding.new,)
     removed = frozenset(i.state.id for i in inputs)
     unused = _unused_codebooks(core.state.manifest, removed, entries, added)

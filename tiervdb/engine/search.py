@@ -92,9 +92,7 @@ def search(
 def _together_if_cold(todo: Sequence[_Task], request: SearchRequest) -> tuple[list[_Task], list[_Task]]:
     """The tasks of cold segments that are searched together, and all others."""
     cold = [
-        task
-        for task in todo
-        if isinstance(task[1], SegmentSource) and task[1].segment.remote and not request.exact
+        task for task in todo if isinstance(task[1], SegmentSource) and task[1].segment.remote and not request.exact
     ]
     return cold, [task for task in todo if task not in cold] if cold else list(todo)
 
@@ -129,7 +127,7 @@ def _side_by_side(
     one: Callable[[int, Source, Mask | None], None],
     pool: ThreadPoolExecutor,
     queries: int,
-    cold: Callable[[], None] | None,
+    cold: Callable[[], None] | None = None,
 ) -> None:
     """Large segments go to the pool, all but one; the caller's thread searches that one and the small ones, or the
     cold ones, whose waiting is the longest."""

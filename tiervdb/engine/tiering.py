@@ -16,8 +16,8 @@ from tiervdb.engine import flush
 from tiervdb.engine.core import ShardCore
 from tiervdb.engine.replace import Input, input_of, replace
 from tiervdb.engine.sketching import Coding, coding_for
-from tiervdb.engine.uploads import upload_codebook, upload_segment
 from tiervdb.engine.tier_plan import Move, TierPlan, plan_demotion, plan_promotion
+from tiervdb.engine.uploads import upload_codebook, upload_segment
 from tiervdb.errors import FencedError
 from tiervdb.format import paths
 from tiervdb.format.manifest import SegmentEntry

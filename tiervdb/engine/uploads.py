@@ -1,4 +1,4 @@
-"""Putting objects into the cold store: written down before, read back after. Nothing relies on one that was not seen."""
+"""Puts objects into the cold store: written down before, read back after; nothing relies on one that was not seen."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _READ_BACK_BYTES = 8 << 20
 
 
 def upload_segment(core: ShardCore, written: ColdFiles) -> dict[str, FileRef]:
-    """Uploads the files of a cold segment; the objects by role. The sketch stays as a local copy where there is room."""
+    """Uploads the files of a cold segment; the objects by role. The sketch stays as a local copy if there is room."""
     cold = core.env.cold
     objects = {f.role: FileRef(name=cold.new_key(f.role), size=f.size, sha256=f.sha256) for f in written.files}
     _note(core, [reference.name for reference in objects.values()])
@@ -31,7 +31,7 @@ def upload_segment(core: ShardCore, written: ColdFiles) -> dict[str, FileRef]:
 
 
 def upload_codebook(core: ShardCore, coding: Coding) -> Coding:
-    """The coding with its codebook in the cold store too, so that a process that lacks the local file finds it there."""
+    """The coding with its codebook in the cold store too: a process that lacks the local file finds it there."""
     entry = coding.new or _listed(core, coding)
     if entry is None or entry.object is not None:
         return coding

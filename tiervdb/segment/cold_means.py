@@ -1,4 +1,4 @@
-"""What the cold segments of a database share: the store, the local copies of sketches, memory, and threads that read."""
+"""What the cold segments of a database share: the store, local copies of sketches, memory, and threads that read."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from tiervdb.segment.remote import lost_object
 from tiervdb.segment.request import SearchRequest, SearchTally
 from tiervdb.segment.sketch import ListNumbers, Lists, prepared
 from tiervdb.segment.strategy import BySketch, Exact, Strategy
+from tiervdb.storage.cache import uncached
 from tiervdb.storage.wave import Read, Wave, read_wave
 from tiervdb.types import Column, Distances, Mask, Rows, Vectors
 
@@ -68,15 +69,35 @@ def search(
     _bring_heads(segments, tally)
     targets = _targets(segments, masks, k, request)
     k = min(k, sum(t.alive for t in targets))
+    if not k or not len(queries):
+        none = np.empty((len(queries), k), np.int64)
+        return none, none, none.astype(np.float32)
     budget = max([k, *(t.plan.rerank for t in targets if isinstance(t.plan, BySketch))])
     with tally.timed("scan"):
         scanned = _scan(targets, prepared(segments[0].metric, queries), k, budget, tally, request)
         candidates = _nearest(scanned, budget)
     firsts = np.cumsum([0, *(s.rows for s in segments)])
+    if (candidates.numbers >= 0).sum(axis=1).min() < k:
+        return None
     if request.rerank == 0:
         return _split(*_approximate(candidates, segments[0].metric, k), firsts)
-    found = _compare(segments, firsts, candidates, queries, k, tally, columns)
-    return None if found is None else _split(*found, firsts)
+    return _split(*_compare(segments, firsts, candidates, queries, k, tally, columns), firsts)
+
+
+def warm(segments: Sequence[Segment]) -> None:
+    """Copies the sketches of cold segments to local disk, as far as the budget allows, and loads all their lists."""
+    tally = SearchTally()
+    for segment in segments:
+        sketch, means = segment.cold_sketch, segment.means
+        if not sketch.local and means.copies.download(segment.entry.id, sketch.reference, uncached(means.store)):
+            sketch.look_again()
+    _bring_heads(segments, tally)
+    for segment in segments:
+        sketch = segment.cold_sketch
+        lists = sketch.lists()
+        absent, read = sketch.missing_lists(lists, np.flatnonzero(lists.sizes))
+        if read is not None:
+            sketch.take_lists(lists, absent, _wave(segment, [read], tally, "fetch lists").pieces[0])
 
 
 def _bring_heads(segments: Sequence[Segment], tally: SearchTally) -> None:
@@ -87,9 +108,7 @@ def _bring_heads(segments: Sequence[Segment], tally: SearchTally) -> None:
             segment.cold_sketch.take_head(pieces[0])
 
 
-def _targets(
-    segments: Sequence[Segment], masks: Sequence[Mask | None], k: int, request: SearchRequest
-) -> list[Target]:
+def _targets(segments: Sequence[Segment], masks: Sequence[Mask | None], k: int, request: SearchRequest) -> list[Target]:
     targets, first = [], 0
     for segment, mask in zip(segments, masks, strict=True):
         alive = segment.rows if mask is None else int(np.count_nonzero(mask))
@@ -127,7 +146,7 @@ def _scan(
         missing = rows < 0
         numbers = np.where(missing, -1, rows + probe.target.first)
         found.append(Candidates(numbers, np.where(missing, np.float32(np.inf), near)))
-        tally.scanned(*_what(probe, len(ready), budget))
+        tally.scanned(*_what(probe, budget))
     return found
 
 
@@ -139,7 +158,7 @@ def _probe(target: Target, plan: BySketch, ready: Vectors, k: int) -> _Probe:
     held = lists.sizes if target.live is None else lists.matches(target.live)
     every = int(np.count_nonzero(usable))
     nprobe = min(plan.nprobe or every, every)
-    if plan.free_bytes and int(lists.sizes[usable].sum()) * lists.code_size <= plan.free_bytes and _are_here(target, usable):
+    if int(lists.sizes[usable].sum()) * lists.code_size <= plan.free_bytes and _are_here(target, usable):
         nprobe = every
     while True:
         probed, coarse = lists.probes(ready, nprobe, None if target.live is None else usable)
@@ -174,7 +193,7 @@ def _few(target: Target, plan: Strategy, queries: int, tally: SearchTally) -> Ca
     return Candidates(numbers, np.full(numbers.shape, -np.inf, np.float32))
 
 
-def _what(probe: _Probe, queries: int, budget: int) -> tuple[int, str]:
+def _what(probe: _Probe, budget: int) -> tuple[int, str]:
     nprobe = probe.probed.shape[1]
     rows = int(probe.lists.sizes[probe.probed].sum())
     return rows, f"{probe.target.segment.title}: sketch, nprobe={nprobe} of {len(probe.lists.sizes)}, rerank={budget}"
@@ -209,7 +228,7 @@ def _compare(
     k: int,
     tally: SearchTally,
     columns: Sequence[Column],
-) -> tuple[Rows, Distances] | None:
+) -> tuple[Rows, Distances]:
     wanted = np.unique(candidates.numbers)
     wanted = wanted[wanted >= 0]
     vectors = _bring_vectors(segments, firsts, wanted, tally, columns)
@@ -218,8 +237,6 @@ def _compare(
     with tally.timed("compare"):
         for at, line in enumerate(candidates.numbers):
             usable = line[line >= 0]
-            if len(usable) < k:
-                return None
             exact = pair_distances(segments[0].metric, queries[at], vectors[np.searchsorted(wanted, usable)])
             distances[at], numbers[at] = ordered(exact, usable, k)
     if columns:

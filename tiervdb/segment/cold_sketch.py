@@ -171,7 +171,8 @@ class ColdSketch:
 
     def _checked(self, head: SketchHead) -> SketchHead:
         header, book = head.header, self._codebook
-        if (header.codebook, header.rows, header.dim, header.nlist) != (book.id, self._entry.rows, book.dim, book.nlist):
+        expected = (book.id, self._entry.rows, book.dim, book.nlist)
+        if (header.codebook, header.rows, header.dim, header.nlist) != expected:
             raise damaged(self._reference.name, "it does not belong to this segment and its codebook")
         return head
 

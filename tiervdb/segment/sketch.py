@@ -175,8 +175,9 @@ def empty_index(codebook: Codebook) -> Any:
 class Lists:
     """The lists of a sketch in memory, ready to scan. Immutable and safe for threads.
 
-    ``codes``: uint8 ``(rows, code_size)``; None: each list is ``put`` later, before it is scanned. ``offsets``: int64 ``(nlist + 1,)``: list n is the codes from ``offsets[n]``
-    to ``offsets[n + 1]``. ``rows``: the row of each code; None: their places.
+    ``codes``: uint8 ``(rows, code_size)``; None: each list is ``put`` later, before it is scanned. ``offsets``: int64
+    ``(nlist + 1,)``: list n is the codes from ``offsets[n]`` to ``offsets[n + 1]``. ``rows``: the row of each code;
+    None: their places.
     """
 
     def __init__(

@@ -22,7 +22,8 @@ class Run:
 def coalesce(ranges: Sequence[ByteRange], gap: int = GAP_BYTES, longest: int = LONGEST_BYTES) -> list[Run]:
     """The requests that bring all ranges. A range is never split; ranges may overlap and come in any order."""
     runs: list[Run] = []
-    start, end, parts = 0, 0, []
+    parts: list[int] = []
+    start = end = 0
     for number in sorted(range(len(ranges)), key=lambda n: (ranges[n].start, ranges[n].end)):
         one = ranges[number]
         if parts and (one.start - end > gap or max(end, one.end) - start > longest):

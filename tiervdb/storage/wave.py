@@ -56,5 +56,5 @@ def read_together(store: ObjectStore, key: str, ranges: Sequence[ByteRange]) -> 
 
 def _read(store: ObjectStore, read: Read) -> tuple[list[bytes], StoreTally]:
     with measured() as cost:
-        pieces = store.get_ranges(read.key, read.ranges)
+        pieces = read_together(store, read.key, read.ranges)
     return pieces, cost
