@@ -1,4 +1,4 @@
-"""All benchmarks, or those that are named: ``python -m benchmarks [filtered hot untuned building commits opening]``.
+"""All benchmarks, or those that are named: ``python -m benchmarks [filtered hot cold untuned building commits ...]``.
 
 Each runs in a process of its own, with databases built by this version of tiervdb; the peers' indexes are kept.
 """
@@ -10,7 +10,7 @@ import sys
 
 from benchmarks.prepare import forget_ours
 
-ALL = ("opening", "commits", "hot", "filtered", "building", "untuned")
+ALL = ("opening", "commits", "hot", "filtered", "cold", "building", "untuned")
 
 
 def main(names: list[str]) -> int:

@@ -14,6 +14,7 @@ from benchmarks.words import Words
 from benchmarks.workplace import built
 
 NAME = "lancedb"
+PQ_PARTS = 25  # of a vector of 100 dimensions; the default for such a dimension reaches recall 0.2
 
 
 def build(words: Words) -> Path:
@@ -51,3 +52,52 @@ def searcher(
         return found
 
     return search
+
+
+# -- the table whose index is made for a bucket: IVF_PQ
+
+
+def build_pq(words: Words) -> Path:
+    """A local table with IVF_PQ, made once."""
+    return built("lancedb-words-pq", lambda folder: _make_pq(lancedb.connect(folder), words))
+
+
+def build_s3(words: Words, bucket: str, url: str, key: str, secret: str) -> None:
+    """The same table in a bucket."""
+    _make_pq(_connect_s3(bucket, url, key, secret), words)
+
+
+def connect_s3(bucket: str, url: str, key: str, secret: str) -> Any:
+    """The opened table in a bucket."""
+    return _connect_s3(bucket, url, key, secret).open_table("words")
+
+
+def pq_searcher(opened: Any, nprobes: int, refine: int, k: int = 10) -> Callable[[Any], list[str]]:
+    """A search for the words nearest to a query."""
+
+    def search(query: np.ndarray) -> list[str]:
+        asked = opened.search(query).distance_type("cosine").select(["word", "_distance"]).limit(k)
+        found: list[str] = asked.nprobes(nprobes).refine_factor(refine).to_arrow()["word"].to_pylist()
+        return found
+
+    return search
+
+
+def _make_pq(database: Any, words: Words) -> None:
+    dim = words.vectors.shape[1]
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(words.vectors.ravel()), dim)
+    table = database.create_table("words", pa.table({"word": words.ids, "vector": vectors}))
+    table.create_index(
+        "cosine", vector_column_name="vector", index_type="IVF_PQ", num_partitions=584, num_sub_vectors=PQ_PARTS
+    )
+
+
+def _connect_s3(bucket: str, url: str, key: str, secret: str) -> Any:
+    options = {
+        "aws_access_key_id": key,
+        "aws_secret_access_key": secret,
+        "aws_endpoint": url,
+        "aws_region": "us-east-1",
+        "allow_http": "true",
+    }
+    return lancedb.connect(f"s3://{bucket}/lance", storage_options=options)
