@@ -77,7 +77,9 @@ def open_reader(local: LocalDir, setting: Setting, clock: Clock, rng: random.Ran
     store = _cold_store(local, identity, setting)
     opener = SegmentOpener(local, _cold_means(local, store, setting.options))
     tools = make_tools(setting.options)
-    return Reader.newest(reader_surroundings(local, identity, opener, tools, clock, rng)), identity
+    reader = Reader.newest(reader_surroundings(local, identity, opener, tools, clock, rng))
+    _prepare(opener, identity, reader.manifest())
+    return reader, identity
 
 
 def reader_surroundings(
@@ -132,6 +134,7 @@ def _recover(
     manifest = manifests.current()
     opener = SegmentOpener(local, _cold_means(local, store, setting.options))
     tools = make_tools(setting.options)
+    _prepare(opener, identity, manifest)
     state = recovery.load(manifest, opener, tools)
     published = local.shared_words(paths.PublishedName(SHARD).name, 2)
     files = wal.read_after(local, SHARD, manifest.flushed_seq, int(published[wal.FSYNCED]))
@@ -144,6 +147,12 @@ def _recover(
     cold = ColdStore(store, identity, owner, clock, rng)
     env = Surroundings(local, SHARD, clock, rng, setting.options, manifests, opener, cold, tools)
     return ShardCore(env, state, wal.Wal(local, header, end, setting.options.wal_file_bytes), setting.durability)
+
+
+def _prepare(opener: SegmentOpener, identity: Identity, manifest: Manifest) -> None:
+    """Connecting to a store elsewhere goes on while the database opens, where searches will need it."""
+    if identity.cold_url is not None and any(segment.objects for segment in manifest.segments):
+        opener.cold.prepare()
 
 
 def _mend_tail(local: LocalDir, files: list[wal.WalFile]) -> None:

@@ -27,6 +27,10 @@ class ColdMeans:
     residents: Residents
     pool: Executor = field(default_factory=_readers)
 
+    def prepare(self) -> None:
+        """Makes the store ready for the first search, in the background."""
+        self.pool.submit(self.store.prepare)
+
     def close(self) -> None:
         """Ends the threads."""
         self.pool.shutdown(wait=False)

@@ -43,6 +43,9 @@ class DirectoryStore:
         if create:
             local.make()
 
+    def prepare(self) -> None:
+        """Nothing to make ready."""
+
     def get(self, key: str) -> bytes:
         with self._present(key):
             return self.local.read(key)

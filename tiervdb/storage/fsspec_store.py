@@ -55,6 +55,9 @@ class FsspecStore:
             raise InvalidInputError(f"{url} cannot be used ({kind}): check protocol and storage_options") from error
         self._base: str = base.rstrip("/")
 
+    def prepare(self) -> None:
+        """Nothing to make ready."""
+
     def get(self, key: str) -> bytes:
         with self._translated("reading", key):
             data: bytes = self._fs.cat_file(self._at(key))

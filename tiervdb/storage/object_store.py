@@ -63,6 +63,11 @@ class ObjectStore(Protocol):
         """Whether ``put_if_absent`` and ``put_if_match`` hold against other processes. If not: one writer only."""
         ...
 
+    def prepare(self) -> None:
+        """Makes ready what the first range read needs, so that it need not wait; the store is not asked. May be left
+        out, and never fails."""
+        ...
+
     def get(self, key: str) -> bytes:
         """The whole object."""
         ...

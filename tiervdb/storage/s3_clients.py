@@ -56,6 +56,16 @@ class S3Clients:
                 self._filesystem = self._filesystem or self._open_filesystem()
         return self._filesystem
 
+    def prepare(self, **where: str) -> None:
+        """Makes the client for range reads, and has it read its rules for endpoints: together 0.1 to 0.3 s."""
+        filesystem = self.filesystem
+
+        async def sign() -> None:
+            client = await filesystem.set_session()
+            await client.generate_presigned_url("get_object", Params=where)
+
+        fsspec.asyn.sync(filesystem.loop, sign)
+
     def close(self) -> None:
         with self._lock:
             client, filesystem = self._boto, self._filesystem

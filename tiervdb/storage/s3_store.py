@@ -7,7 +7,7 @@ search, and on one event loop they need no thread each.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,10 @@ class S3Store:
         self._limits = limits or StoreLimits()
         self._clients = S3Clients(storage_options or {}, self._limits, self.url)
         self._bucket_seen = False
+
+    def prepare(self) -> None:
+        with suppress(Exception):  # what is wrong is told by the request that needs it
+            self._clients.prepare(**self._at("none"))
 
     def get(self, key: str) -> bytes:
         with self._translated("reading", key):

@@ -22,6 +22,9 @@ class WrappedStore:
     def conditional(self) -> bool:
         return self.inner.conditional
 
+    def prepare(self) -> None:
+        self.inner.prepare()
+
     def get(self, key: str) -> bytes:
         return self.inner.get(key)
 
