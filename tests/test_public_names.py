@@ -27,6 +27,7 @@ PUBLIC = [
     "Status",
     "Store",
     "Target",
+    "TierMove",
     "TierPolicy",
     "TierResult",
     "__version__",

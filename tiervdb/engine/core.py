@@ -83,6 +83,7 @@ class ShardCore:
         self.manifest_lock = threading.RLock()
         self.commit_lock = threading.RLock()
         self.building = Building()
+        self.loading: dict[int, int] = {}  # collections that are loaded to the cold tier, and the seqs before the loads
         self.log_ends: dict[str, int] = {}  # last seqs of sealed log files
         self.closed = False
         self.visible: Tip = state.tip

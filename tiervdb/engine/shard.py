@@ -7,11 +7,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from tiervdb.engine import compaction, flush, gc, pins, snapshots, tiering
+from tiervdb.config import TierPolicy
+from tiervdb.engine import cold_merge, compaction, flush, gc, pins, snapshots, tiering
 from tiervdb.engine.core import Build, ShardCore
 from tiervdb.engine.maintenance import Maintenance
 from tiervdb.engine.snapshots import SnapshotInfo
+from tiervdb.engine.tier_load import ColdLoad
 from tiervdb.engine.tier_plan import TierPlan
+from tiervdb.engine.tier_policy import PolicyMove
 from tiervdb.engine.tiering import TierResult
 from tiervdb.engine.view import View
 from tiervdb.errors import InvalidInputError
@@ -98,7 +101,10 @@ class Shard:
             return True
         if snapshots.expire(core) or compaction.merge_once(core):
             return True
-        return gc.collect(core).is_something
+        if gc.collect(core).is_something:
+            return True
+        policy = core.env.options.tiering  # last what needs the cold store, which may be away
+        return (policy is not None and tiering.move_once(core, policy)) or cold_merge.merge_cold_once(core)
 
     def build_graph_once(self) -> bool:
         """Builds the graph that is wanted most; False if none is. Given up when the shard is closed."""
@@ -116,6 +122,10 @@ class Shard:
         """Which rows demote or promote would move, without moving any."""
         return tiering.plan_for(self.core, schema, fraction, to_cold)
 
+    def plan_policy(self, policy: TierPolicy) -> tuple[PolicyMove, ...]:
+        """What a policy would move now."""
+        return tiering.policy_plan(self.core, policy)
+
     def demote(self, schema: CollectionSchema, fraction: float | None, progress: Progress | None = None) -> TierResult:
         """Moves rows, the oldest first, to the cold store until this fraction of the collection is there."""
         wanted = 1.0 if fraction is None else fraction
@@ -125,6 +135,10 @@ class Shard:
         """Moves cold rows, the newest first, back to local disk until this fraction of the collection is hot."""
         wanted = 1.0 if fraction is None else fraction
         return self._uninterrupted(lambda: tiering.promote(self.core, schema, wanted, progress))
+
+    def load_cold(self, schema: CollectionSchema, seq: int) -> ColdLoad:
+        """A load of rows, committed after ``seq``, that go to the cold store while it runs: a context manager."""
+        return ColdLoad(self.core, schema, seq)
 
     # -- snapshots and pins
 

@@ -13,9 +13,10 @@ from tiervdb.format.manifest_entries import SegmentEntry
 from tiervdb.format.paths import TMP_DIR
 from tiervdb.segment.codebook import Codebook
 from tiervdb.segment.cold_writer import row_sums, write_parquet
+from tiervdb.segment.cold_written import WrittenVectors
 from tiervdb.segment.local_files import stats_of, write_columns_file, write_ids, write_parts, write_sketch
 from tiervdb.segment.measure import chunks
-from tiervdb.segment.sketch_build import build
+from tiervdb.segment.sketch_build import coded, measured
 from tiervdb.segment.source import OrderedSource, RowSource
 from tiervdb.storage.local_dir import LocalDir, StagedFile
 from tiervdb.types import CollectionSchema
@@ -59,16 +60,19 @@ def write_cold(
 ) -> ColdFiles:
     """Writes rows in the order of the codebook's lists: local files (durable), and the Parquet file to upload.
 
-    Cold segments need a codebook, however few their rows are. Columns that are only stored stay in Parquet.
+    Cold segments need a codebook, however few their rows are. Columns that are only stored stay in Parquet. Memory holds
+    codes, ids and one column, and of the vectors a row group at a time: the sketch is measured on the written file.
     """
     if codebook is None:
         raise ValueError("a cold segment needs a codebook")
     clock = clock or SystemClock()
-    order, sketch = build(codebook, source, clock)
+    order, offsets, codes = coded(codebook, source)
     rows = OrderedSource(source, order)
     staged = local.stage(f"{TMP_DIR}/{segment_id}.parquet")
     try:
-        groups = write_parquet(staged.path, rows, schema)
+        groups = write_parquet(staged.path, rows, schema)  # the one time that the source's vectors are read
+        written = WrittenVectors(staged.path, groups, schema.dim)
+        sketch = measured(codebook, offsets, codes, written.vectors, clock)
         size, sha256 = _digest(staged.path)
         entry = SegmentEntry(
             id=segment_id,
@@ -86,7 +90,7 @@ def write_cold(
                     local,
                     segment_id,
                     "rowsums",
-                    (row_sums(rows.vectors(part)).astype("<u4").data for part in chunks(rows.rows, schema.dim)),
+                    (row_sums(written.vectors(part)).astype("<u4").data for part in chunks(rows.rows, schema.dim)),
                 ),
             },
             codebook=codebook.id,
