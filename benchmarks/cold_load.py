@@ -1,7 +1,7 @@
-"""Loads the words straight to the cold tier on a local SeaweedFS, and demotes them: vectors a second, from one run each.
+"""Loads the words straight to the cold tier on a local SeaweedFS, and demotes them: vectors a second.
 
-``python -m benchmarks.cold_load [--profile]``. The processor's seconds are those of this process, all threads: the
-server's are not in them.
+``python -m benchmarks.cold_load [--profile]``, one run of each. The processor's seconds are those of this process, all
+threads: the server's are not in them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import pyarrow as pa
 
 import tiervdb
 from benchmarks.words import DIM, Words, words
@@ -45,8 +47,6 @@ def _ingest(db: tiervdb.Database, path: Path, tier: str) -> None:
 
 
 def _write(path: Path, data: Words) -> None:
-    import pyarrow as pa
-
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(data.vectors.reshape(-1)), DIM)
     table = pa.table({"word": data.ids, "vector": vectors, "rank": data.rank})
     with pa.ipc.new_file(path, table.schema) as file:

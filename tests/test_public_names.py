@@ -53,6 +53,7 @@ DATABASE = [
     "maintain",
     "path",
     "pins",
+    "plan_tiers",
     "promote",
     "read_only",
     "refresh",

@@ -16,7 +16,7 @@ from tiervdb.engine.core import ShardCore
 from tiervdb.errors import StateError
 from tiervdb.types import CollectionSchema
 
-LOAD_ROWS = 250_000  # that become one cold segment
+LOAD_ROWS = 500_000  # that become one cold segment
 LOAD_FLOATS = 100_000_000  # or as many floats as these, if that is fewer rows
 
 

@@ -1,7 +1,7 @@
 """Which segments a policy moves between the tiers: a pure decision over entries, access counts and the time.
 
 Nothing oscillates: demotions begin above a limit and go down to its low-water mark, promotions fill no more than that;
-what was demoted rests for a half-life, and must be searched often again to come back.
+what was demoted rests for a half-life, and comes back only if it is searched more than what would go next.
 """
 
 from __future__ import annotations
@@ -119,7 +119,10 @@ class _Planning:
 
     def _coldness(self, entry: SegmentEntry) -> tuple[int, int, str]:
         """Least searched first, by powers of two, so that chance decides nothing; among equals the oldest."""
-        return math.floor(math.log2(1 + self._count(entry))), entry.low_seq, entry.id
+        return self._heat(entry), entry.low_seq, entry.id
+
+    def _heat(self, entry: SegmentEntry) -> int:
+        return math.floor(math.log2(1 + self._count(entry)))
 
     # up
 
@@ -127,7 +130,11 @@ class _Planning:
         """Cold segments that are searched often, as far as there is room under the low-water marks."""
         policy = self._policy
         rested = [e for e in self._cold if self._is_wanted(e) and self._age(e) >= policy.half_life]
+        limited = policy.hot_max_rows is not None or policy.hot_max_bytes is not None
+        coldest = min((self._heat(e) for e in self._hot), default=-1) if limited else -1
         for entry in sorted(rested, key=lambda e: (-self._count(e), -e.high_seq, e.id)):
+            if self._heat(entry) <= coldest:  # it would be the next to go
+                return
             rows, size = self._rows + entry.live, self._bytes + hot_bytes(entry)
             if _fits(rows, policy.hot_max_rows, policy.low_water) and _fits(
                 size, policy.hot_max_bytes, policy.low_water

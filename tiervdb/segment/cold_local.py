@@ -60,8 +60,8 @@ def write_cold(
 ) -> ColdFiles:
     """Writes rows in the order of the codebook's lists: local files (durable), and the Parquet file to upload.
 
-    Cold segments need a codebook, however few their rows are. Columns that are only stored stay in Parquet. Memory holds
-    codes, ids and one column, and of the vectors a row group at a time: the sketch is measured on the written file.
+    Cold segments need a codebook, however few their rows are. Columns that are only stored stay in Parquet. Memory
+    holds codes, ids and one column, but of the vectors a row group: the sketch is measured on the written file.
     """
     if codebook is None:
         raise ValueError("a cold segment needs a codebook")

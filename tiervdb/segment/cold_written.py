@@ -14,7 +14,7 @@ from tiervdb.types import Rows, Vectors
 
 
 class WrittenVectors:
-    """The vectors of a local file, by row, from a map of it: they are in the page cache, not in the process's memory."""
+    """The vectors of a local file, by row, from a map of it: the page cache holds them, not the process's memory."""
 
     def __init__(self, path: Path, groups: Sequence[RowGroup], dim: int) -> None:
         self._dim = dim

@@ -167,7 +167,8 @@ def level_codes(tables: Vectors, vectors: Vectors, centroids: Vectors, lists: Li
             np.greater(residuals, boundary, out=above)
             np.add(numbers, above.view(np.uint8), out=numbers)
         codes[start : start + step, :dim] = numbers if is_sorted else order[np.arange(dim), numbers]
-    return codes[:, ::2] | codes[:, 1::2] << 4
+    packed: Codes = codes[:, ::2] | codes[:, 1::2] << 4
+    return packed
 
 
 def code_size(codec: Codec, dim: int) -> int:
