@@ -30,15 +30,16 @@ def main() -> None:
             "ingest(tier='cold')", data, _database(folder, "loaded", server), lambda db: _ingest(db, loaded, "cold")
         )
         demoted = _database(folder, "demoted", server)
-        with demoted() as db:
+        quiet = tiervdb.Options(background=False)  # else background merges have coded the rows before
+        with demoted(quiet) as db:
             _ingest(db, loaded, "hot")
             db.flush()
         _measured("demote()", data, demoted, lambda db: db.demote("words"))
 
 
-def _database(folder: str, name: str, server: S3Endpoint) -> Callable[[], tiervdb.Database]:
+def _database(folder: str, name: str, server: S3Endpoint) -> Callable[..., tiervdb.Database]:
     place = server.place()
-    return lambda: tiervdb.open(Path(folder) / name, cold=place)
+    return lambda options=None: tiervdb.open(Path(folder) / name, cold=place, options=options)
 
 
 def _ingest(db: tiervdb.Database, path: Path, tier: str) -> None:

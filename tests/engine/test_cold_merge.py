@@ -16,7 +16,9 @@ from tiervdb.engine import cold_merge
 from tiervdb.errors import FencedError, StoreUnavailableError
 from tiervdb.format import documents, paths
 from tiervdb.format.documents import EpochDocument, Owner
+from tiervdb.segment.concat import LiveRows
 from tiervdb.storage.counting import CountingStore
+from tiervdb.types import Rows, Vectors
 
 __all__ = ["dead_processes_stay_quiet"]
 
@@ -57,6 +59,26 @@ def test_four_become_one_and_the_old_objects_go(bench: Bench) -> None:
     assert len(objects(bench)) == 1
     assert not objects(bench) & before
     bench.reopen()
+
+
+def test_each_live_vector_is_read_from_the_store_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists and codes are known, and the sketch is measured on the local file."""
+    read: list[int] = []
+    vectors = LiveRows.vectors
+
+    def counted(self: LiveRows, wanted: Rows) -> Vectors:
+        read.append(len(wanted))
+        return vectors(self, wanted)
+
+    monkeypatch.setattr(LiveRows, "vectors", counted)
+    before = cold_ids(bench)
+    while cold_merge.merge_cold_once(bench.shard.core):
+        [new] = [s for s in bench.shard.manifest().segments if s.tier == "cold" and s.id not in before]
+        assert read == [new.rows]
+        read.clear()
+        before = cold_ids(bench)
+    assert len(before) == 1
+    bench.db.maintain()
 
 
 def test_objects_that_a_snapshot_needs_stay(bench: Bench) -> None:

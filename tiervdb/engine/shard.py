@@ -76,7 +76,7 @@ class Shard:
     def _make_room(self) -> None:
         """Keeps the memtable from outgrowing memory: where no background thread keeps up, the writer flushes."""
         core = self.core
-        limit = core.env.options.flush_floats * (1 if self._maintenance is None else 4)
+        limit = core.flush_floats * (1 if self._maintenance is None else 4)
         if core.state.active.floats >= limit:
             self.flush()
 
