@@ -231,8 +231,10 @@ def test_a_load_that_stopped_goes_on_and_demotes_what_it_left(path: Path, table:
         words = made(db)
         result = words.ingest(table, vector="vector", tier="cold", resume="job-7")
         assert (result.skipped, result.rows, len(words), cold_rows(db)) == (500, 500, 1_000, 1_000)
+        put(words, 5_000, 20)
         again = words.ingest(table, vector="vector", tier="cold", resume="job-7")
-        assert (again.skipped, again.rows, len(words)) == (1_000, 0, 1_000)
+        assert (again.skipped, again.rows, len(words)) == (1_000, 0, 1_020)
+        assert cold_rows(db) == 1_000, "what was written since is not part of it"
 
 
 LOADER = """

@@ -50,7 +50,7 @@ def ingest(
         )
     done, commits, seq = skipped, 0, session.view().seq
     rows = max(1, min(COMMIT_ROWS, COMMIT_FLOATS // schema.dim))
-    with _demoting(shard, schema, tier, _begun_after(log, schema.id, resume, seq)) as committed:
+    with _demoting(shard, schema, tier, seq, _earlier_run(log, schema.id, resume)) as committed:
         for piece in read_pieces(source, skipped, rows):
             batch = _load(source, piece, done, resume)
             done += len(batch)
@@ -81,22 +81,25 @@ def rows_done(log: pa.Table, collection: int, resume: str) -> int:
     return 0
 
 
-def _begun_after(log: pa.Table | None, collection: int, resume: str | None, now: int) -> int:
-    """The seq before a load's first commit, by its first marker in the log; ``now`` if it has none."""
+def _earlier_run(log: pa.Table | None, collection: int, resume: str | None) -> tuple[int, int] | None:
+    """The seq before a load's first commit, and that of its last, by its markers in the log; None if it has none."""
     if log is None or resume is None:
-        return now
+        return None
     pattern = re.compile(rf"ingest {re.escape(resume)}: [0-9]+ rows of collection {collection}")
     named = log.filter(pc.starts_with(log.column("note"), f"ingest {resume}: ")).select(["seq", "note"]).to_pylist()
-    return min((row["seq"] - 1 for row in named if pattern.fullmatch(row["note"])), default=now)
+    seqs = [row["seq"] for row in named if pattern.fullmatch(row["note"])]
+    return (min(seqs) - 1, max(seqs)) if seqs else None
 
 
 @contextmanager
-def _demoting(shard: Shard, schema: CollectionSchema, tier: str, seq: int) -> Iterator[Callable[[int], None]]:
+def _demoting(
+    shard: Shard, schema: CollectionSchema, tier: str, seq: int, earlier: tuple[int, int] | None
+) -> Iterator[Callable[[int], None]]:
     """What to tell of the rows of each commit, and where they go for the cold tier."""
     if tier == "hot":
         yield lambda _rows: None
     else:
-        with shard.load_cold(schema, seq) as load:
+        with shard.load_cold(schema, seq, earlier) as load:
             yield load.committed
 
 

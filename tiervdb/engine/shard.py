@@ -136,9 +136,12 @@ class Shard:
         wanted = 1.0 if fraction is None else fraction
         return self._uninterrupted(lambda: tiering.promote(self.core, schema, wanted, progress))
 
-    def load_cold(self, schema: CollectionSchema, seq: int) -> ColdLoad:
-        """A load of rows, committed after ``seq``, that go to the cold store while it runs: a context manager."""
-        return ColdLoad(self.core, schema, seq)
+    def load_cold(self, schema: CollectionSchema, seq: int, earlier: tuple[int, int] | None = None) -> ColdLoad:
+        """A load of rows, committed after ``seq``, that go to the cold store while it runs: a context manager.
+
+        ``earlier``: the seq before the first and that of the last commit of the run that this one goes on with.
+        """
+        return ColdLoad(self.core, schema, seq, earlier)
 
     # -- snapshots and pins
 

@@ -23,14 +23,18 @@ LOAD_FLOATS = 100_000_000  # or as many floats as these, if that is fewer rows
 class ColdLoad:
     """One load of a collection. ``committed`` after each commit; leaving it without an error demotes the rest.
 
-    ``seq``: segments that hold only later commits are the load's; rows that others write meanwhile go with them. After
-    an error the rows that were not demoted yet stay hot.
+    ``seq``: segments that hold only later commits are the load's; rows that others write meanwhile go with them.
+    ``earlier``: the seq before the first commit of an earlier run, and that of its last, if this one goes on with it.
+    After an error the rows that were not demoted yet stay hot.
     """
 
-    def __init__(self, core: ShardCore, schema: CollectionSchema, seq: int) -> None:
+    def __init__(
+        self, core: ShardCore, schema: CollectionSchema, seq: int, earlier: tuple[int, int] | None = None
+    ) -> None:
         self._core = core
         self._schema = schema
         self._seq = seq
+        self._earlier = earlier
         self._batch = max(1, min(LOAD_ROWS, LOAD_FLOATS // schema.dim))
         self._waiting = 0  # rows that no demotion was begun for
         self._running: Future[None] | None = None
@@ -42,7 +46,7 @@ class ColdLoad:
         with self._core.commit_lock:
             if self._schema.id in self._core.loading:
                 raise StateError(f"{self._schema.name!r} is being loaded to the cold tier already; wait for its end")
-            self._core.loading[self._schema.id] = self._seq
+            self._core.loading[self._schema.id] = self._earlier[0] if self._earlier else self._seq
         flush.flush(self._core)  # rows from before get segments of their own
         return self
 
@@ -75,5 +79,5 @@ class ColdLoad:
 
     def _demote(self) -> None:
         """Also frees the local files: nobody else may be there to do so."""
-        tiering.demote_since(self._core, self._schema, self._seq)
+        tiering.demote_since(self._core, self._schema, self._seq, self._earlier)
         gc.collect(self._core)

@@ -111,12 +111,19 @@ def move_once(core: ShardCore, policy: TierPolicy) -> bool:
     return True
 
 
-def demote_since(core: ShardCore, schema: CollectionSchema, seq: int) -> TierResult:
-    """Moves the hot segments of a collection that hold nothing but commits after ``seq``."""
+def demote_since(
+    core: ShardCore, schema: CollectionSchema, seq: int, earlier: tuple[int, int] | None = None
+) -> TierResult:
+    """Moves the hot segments of a collection that hold nothing but commits after ``seq``.
+
+    ``earlier``: also those that begin after the first of these seqs, and not after the second.
+    """
+    first, last = earlier or (seq, seq)
     flush.flush(core)
     with core.work, core.building.job():
         check_tenure(core)
-        entries = [e for e in _entries(core, schema) if e.tier == "hot" and e.low_seq > seq and e.live]
+        hot = [e for e in _entries(core, schema) if e.tier == "hot" and e.live]
+        entries = [e for e in hot if e.low_seq > seq or first < e.low_seq <= last]
         moves = tuple(Move(e.id, e.live, e.live) for e in sorted(entries, key=lambda e: (e.low_seq, e.id)))
         result = TierResult(0, 0, 0)
         for group in TierPlan("cold", moves, "loaded to the cold tier").groups(COLD_ROWS):
