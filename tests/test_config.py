@@ -24,5 +24,23 @@ def test_options_are_numbers_in_range(wrong: dict[str, Any]) -> None:
         Options(**wrong)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"low_water": 0},
+        {"low_water": 1},
+        {"low_water": float("nan")},
+        {"demote_after": -1},
+        {"demote_after": "7d"},
+        {"promote_searches": True},
+        {"half_life": 0},
+        {"half_life": None},
+    ],
+)
+def test_policies_are_numbers_in_range(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInputError, match=rf"TierPolicy\.{next(iter(wrong))}=.*number above 0"):
+        TierPolicy(**wrong)
+
+
 def test_the_defaults_are_fine() -> None:
     assert Options(tiering=TierPolicy(hot_max_rows=0)).tiering == TierPolicy(hot_max_rows=0)

@@ -8,7 +8,7 @@ from tiervdb.database.collection import Collection
 from tiervdb.database.database import Database
 from tiervdb.database.hits import Hit, Hits, SearchStats
 from tiervdb.database.open import drop, open
-from tiervdb.database.values import CollectionStats, IngestResult, PinInfo, Snapshot, Stats, Status
+from tiervdb.database.values import CollectionStats, IngestResult, PinInfo, Snapshot, Stats, Status, TierMove
 from tiervdb.engine.tiering import TierResult
 from tiervdb.storage.open import Store
 from tiervdb.target import Target
@@ -37,6 +37,7 @@ __all__ = [
     "Status",
     "Store",
     "Target",
+    "TierMove",
     "TierPolicy",
     "TierResult",
     "__version__",

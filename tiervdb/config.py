@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -20,16 +21,26 @@ DEFAULT_RESIDENT_BYTES = 2 * GIB
 
 @dataclass(frozen=True)
 class TierPolicy:
-    """When background work moves rows to the cold store: the oldest segments go while a limit is exceeded.
+    """When background work moves segments between the tiers by itself. Limits hold for each collection by itself.
 
-    Limits hold for each collection by itself; without one nothing moves unless ``db.demote()`` is called.
+    It is not remembered: give it at each opening. Without one, rows move only by ``demote()`` and ``promote()``.
     """
 
-    hot_max_bytes: int | None = None  # local bytes of hot segments
-    hot_max_rows: int | None = None  # live rows in hot segments
+    hot_max_bytes: int | None = None  # local bytes of hot segments; above it, the least searched and oldest go
+    hot_max_rows: int | None = None  # live rows in hot segments, likewise
+    low_water: float = 0.8  # the part of these limits that demotions go down to and promotions may fill
+    demote_after: float | None = None  # seconds after its newest rows were written that a segment goes; None: never
+    promote_searches: float | None = None  # searches from which a segment is held to be searched often: it comes back
+    #                                        if there is room, and does not go because of its age. None: none comes back
+    half_life: float = 3600.0  # seconds after which a search counts half; as long rests what was demoted
 
     def __post_init__(self) -> None:
-        _require_counts(self)
+        _require_counts(self, {"low_water", "demote_after", "promote_searches", "half_life"})
+        _require_number("TierPolicy.low_water", self.low_water, most=1)
+        _require_number("TierPolicy.half_life", self.half_life)
+        for name in ("demote_after", "promote_searches"):
+            if (value := getattr(self, name)) is not None:
+                _require_number(f"TierPolicy.{name}", value)
 
 
 @dataclass(frozen=True)
@@ -50,17 +61,24 @@ class Options:
     tiering: TierPolicy | None = None  # what background work demotes by itself
 
     def __post_init__(self) -> None:
-        _require_counts(self)
+        _require_counts(self, {"background", "commit_timeout", "tiering"})
         if not self.commit_timeout > 0 or self.search_threads < 1:
             raise InvalidInputError("Options: commit_timeout must be more than 0, and search_threads at least 1")
 
 
-def _require_counts(settings: TierPolicy | Options) -> None:
-    """Every count is a whole number from 0."""
+def _require_counts(settings: TierPolicy | Options, others: set[str]) -> None:
+    """Every count, which all fields but the ``others`` are, is a whole number from 0."""
     for field in fields(settings):
         value = getattr(settings, field.name)
-        if value is None or field.name in {"background", "commit_timeout", "tiering"}:
+        if value is None or field.name in others:
             continue
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             name = f"{type(settings).__name__}.{field.name}"
             raise InvalidInputError(f"{name}={value!r} is not usable; give a whole number from 0")
+
+
+def _require_number(name: str, value: object, most: float = math.inf) -> None:
+    """A number above 0 and below ``most``."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < most:
+        limit = "" if most == math.inf else f" and below {most}"
+        raise InvalidInputError(f"{name}={value!r} is not usable; give a number above 0{limit}")

@@ -69,6 +69,8 @@ def run(phase: Phase, prepared: Prepared, folder: Path, stop: Stop) -> None:
         bench.crash(power=stop.power, seed=stop.seed)
     bench.start()
     bench.recovered()
+    if phase.again is not None:
+        phase.again(bench)
     _go_on(bench)
     bench.end()
 

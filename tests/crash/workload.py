@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from unittest.mock import patch
 
 from tests.model.bench import SMALL, Bench
 from tests.model.model import Id, Row, rank_below
-from tiervdb.config import Options
+from tiervdb.config import Options, TierPolicy
+from tiervdb.database import ingest
+from tiervdb.engine import tier_load
 
 INDEXED = replace(SMALL, small_floats=200, graph_min_rows=100, flush_floats=10**6)
 
@@ -22,6 +25,7 @@ class Phase:
     work: Callable[[Bench], None]
     setup: Callable[[Bench], None] | None = None
     options: Options = SMALL
+    again: Callable[[Bench], None] | None = None  # how the work is gone on with after a crash
 
     @property
     def name(self) -> str:
@@ -36,6 +40,9 @@ def rows(numbers: Iterable[int], change: int = 0, *, text: bool = False) -> dict
         )
         for n in numbers
     }
+
+
+LOADED = rows(range(5, 45), 6)
 
 
 def two_collections(bench: Bench) -> None:
@@ -135,6 +142,35 @@ def demotes_and_promotes(bench: Bench) -> None:
     bench.db.maintain()
 
 
+def merges_cold_segments(bench: Bench) -> None:
+    for n in range(2):
+        bench.upsert("words", rows(range(60 + 5 * n, 65 + 5 * n), n))
+        bench.db.demote("words")
+    bench.delete("words", [10, 11, 61])
+    bench.db.maintain()
+
+
+def moves_by_a_policy(bench: Bench) -> None:
+    bench.upsert("words", rows(range(60, 75), 4))
+    bench.db.maintain()
+    bench.upsert("words", rows(range(70, 80), 5))
+    bench.db.maintain()
+
+
+def loads_to_the_cold_tier(bench: Bench) -> None:
+    """Two cold segments, the second of them smaller; an overlap with rows that are there."""
+    with patch.object(ingest, "COMMIT_ROWS", 8), patch.object(tier_load, "LOAD_ROWS", 24):
+        bench.ingest("words", LOADED, 8, tier="cold", resume="load")
+
+
+def loads_the_rest(bench: Bench) -> None:
+    if "words" not in bench.model.collections:
+        return
+    with patch.object(ingest, "COMMIT_ROWS", 8), patch.object(tier_load, "LOAD_ROWS", 24):
+        bench.ingest_again("words", LOADED, tier="cold", resume="load")
+    bench.verify()
+
+
 def drops_what_is_cold(bench: Bench) -> None:
     bench.drop("words")
     bench.db.flush()
@@ -166,6 +202,9 @@ PHASES = [
     Phase(merges_and_collects_garbage, many_segments),
     Phase(builds_indexes, many_rows, INDEXED),
     Phase(demotes_and_promotes, half_cold),
+    Phase(merges_cold_segments, half_cold),
+    Phase(moves_by_a_policy, flushed, replace(SMALL, tiering=TierPolicy(hot_max_rows=12))),
+    Phase(loads_to_the_cold_tier, flushed, again=loads_the_rest),
     Phase(drops_what_is_cold, half_cold),
     Phase(snapshots, with_snapshots),
     Phase(clones, with_snapshots),

@@ -20,7 +20,7 @@ import tiervdb
 from tests.database.conftest import OPTIONS
 from tiervdb.database import ingest as ingesting
 from tiervdb.database.sources import resized
-from tiervdb.errors import FeatureUnavailableError, InvalidInputError, SchemaError
+from tiervdb.errors import InvalidInputError, SchemaError
 
 ROWS = 1000
 X = np.random.default_rng(3).normal(size=(ROWS, 4)).astype(np.float32)
@@ -222,7 +222,6 @@ def test_sources_without_rows(target: tiervdb.Collection, tmp_path: Path) -> Non
         (TABLE, {}, SchemaError, "no column 'id'"),
         (TABLE, {"id": "word", "vector": "vec"}, SchemaError, "no column 'vec'"),
         (TABLE, {"id": [1]}, InvalidInputError, "id= must name"),
-        (TABLE, {**NAMES, "tier": "cold"}, FeatureUnavailableError, r"demote\(\)"),
         (TABLE, {**NAMES, "tier": "warm"}, InvalidInputError, "tier='warm'"),
         (TABLE, {**NAMES, "resume": "a b"}, InvalidInputError, "resume='a b'"),
         (TABLE, {**NAMES, "resume": 5}, InvalidInputError, "resume=5"),

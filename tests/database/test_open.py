@@ -253,7 +253,7 @@ def test_a_child_may_open_for_itself(path: Path) -> None:
     ("wrong", "error", "text"),
     [
         ({"repository": "s3://backups"}, FeatureUnavailableError, "no repositories yet"),
-        ({"tiering": tiervdb.TierPolicy(hot_max_rows=1)}, FeatureUnavailableError, r"db\.demote\(\)"),
+        ({"tiering": {"hot_max_rows": 1}}, InvalidInputError, r"TierPolicy\(\.\.\.\)"),
         ({"durability": "none"}, InvalidInputError, "durability='none'"),
         ({"copied": "yes"}, InvalidInputError, "copied='yes'"),
         ({"cache_bytes": -1}, InvalidInputError, "cache_bytes"),

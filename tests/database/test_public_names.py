@@ -27,6 +27,7 @@ def test_the_public_names() -> None:
         "Status",
         "Store",
         "Target",
+        "TierMove",
         "TierPolicy",
         "TierResult",
         "__version__",

@@ -88,7 +88,7 @@ def test_a_flush_after_one_that_failed_writes_what_came_later_too(bench: Bench) 
 
 def in_the_second_group(bench: Bench, monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> None:
     monkeypatch.setattr(tiering, "COLD_ROWS", 1)  # a group for each segment
-    move, seen = tiering._demote_group, []
+    move, seen = tiering.demote_group, []
 
     def acting(*args: object) -> object:
         seen.append(True)
@@ -96,7 +96,7 @@ def in_the_second_group(bench: Bench, monkeypatch: pytest.MonkeyPatch, action: C
             action()
         return move(*args)
 
-    monkeypatch.setattr(tiering, "_demote_group", acting)
+    monkeypatch.setattr(tiering, "demote_group", acting)
     bench.db.demote("words")
 
 

@@ -10,9 +10,11 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+import pyarrow as pa
 
 from tests.model.model import Id, Model, ModelCollection, Row, Value, Where, assert_nearest, assert_same
 from tests.support.crash_dir import CrashDir
@@ -223,6 +225,35 @@ class Bench:
 
         self.commit(change, action)
 
+    def ingest(self, name: str, rows: Mapping[Id, Row], size: int, **options: Any) -> None:
+        """A load in commits of ``size`` rows, of which the model is told before."""
+        first, table = self.acked, self._table(name, rows)
+        for number, start in enumerate(range(0, len(rows), size)):
+            piece = dict(list(rows.items())[start : start + size])
+            before = self.states[first + number]
+            self.states[first + number + 1] = before.set(name, before.collections[name].upsert(piece))
+
+        def committed(done: int, _total: int | None) -> None:
+            self.acked = first - (-done // size)
+            self.model = self.states[self.acked]
+
+        self.db[name].ingest(table, vector="vector", progress=committed, **options)
+        assert self.db.seq == self.acked
+
+    def ingest_again(self, name: str, rows: Mapping[Id, Row], **options: Any) -> None:
+        """A load that may have begun before and goes on: in the end its rows are there, each once."""
+        result = self.db[name].ingest(self._table(name, rows), vector="vector", **options)
+        assert result.rows + result.skipped == len(rows)
+        self.acked = self.db.seq
+        self.model = self.model.set(name, self.model.collections[name].upsert(rows))
+        self.states[self.acked] = self.model
+
+    def _table(self, name: str, rows: Mapping[Id, Row]) -> pa.Table:
+        collection = self.model.collections[name]
+        arrays = to_arrays(collection, fitting(collection, rows))
+        vectors = [list(row.vector) for row in rows.values()]
+        return pa.table({"id": arrays["ids"], "vector": vectors, **arrays["columns"]})
+
     def snapshot(self, name: str) -> None:
         seq = self.acked
         self.commit(lambda m: m.add_snapshot(name, seq), lambda: self.db.snapshot(name))
@@ -278,7 +309,7 @@ def fitting(collection: ModelCollection, rows: Mapping[Id, Row]) -> dict[Id, Row
     return {i: Row(r.vector, {c: v for c, v in r.columns.items() if c in known}) for i, r in rows.items()}
 
 
-def to_arrays(collection: ModelCollection, rows: Mapping[Id, Row]) -> dict[str, object]:
+def to_arrays(collection: ModelCollection, rows: Mapping[Id, Row]) -> dict[str, Any]:
     """What ``upsert`` takes."""
     return {
         "ids": list(rows),

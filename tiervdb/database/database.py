@@ -11,6 +11,7 @@ from typing import Any, NoReturn, Self
 
 import pyarrow as pa
 
+from tiervdb.config import TierPolicy
 from tiervdb.database import history, report, tiers
 from tiervdb.database.batch import Batch
 from tiervdb.database.collection import Collection
@@ -18,7 +19,7 @@ from tiervdb.database.create import create_collection
 from tiervdb.database.inputs.schemas import ColumnType
 from tiervdb.database.session import Session, named
 from tiervdb.database.tiers import Progress
-from tiervdb.database.values import PinInfo, Snapshot, Stats, Status
+from tiervdb.database.values import PinInfo, Snapshot, Stats, Status, TierMove
 from tiervdb.engine.tiering import TierResult
 from tiervdb.errors import NoRepositoryError
 from tiervdb.format.operations import DropCollection
@@ -150,6 +151,14 @@ class Database:
         Whole cold segments move, so that it may be more.
         """
         return tiers.promote(self._session, name, fraction, progress)
+
+    def plan_tiers(self, policy: TierPolicy) -> tuple[TierMove, ...]:
+        """What background work would move now under a policy, each move with its reason; nothing moves.
+
+        Searches are counted by a writer with ``open(tiering=...)``; elsewhere age alone decides. Raises
+        InvalidInputError.
+        """
+        return tiers.plan_tiers(self._session, policy)
 
     def warm(self, name: str) -> None:
         """Loads the indexes that searches of a collection use, so that the first search need not.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +13,8 @@ import pyarrow.compute as pc
 from tiervdb.database.session import Session
 from tiervdb.database.sources import Fields, Source, open_source, read_pieces
 from tiervdb.database.values import IngestResult
-from tiervdb.errors import FeatureUnavailableError, InvalidInputError
+from tiervdb.engine.shard import Shard
+from tiervdb.errors import InvalidInputError
 from tiervdb.format.operations import UpsertRows
 from tiervdb.types import CollectionSchema
 
@@ -39,7 +41,8 @@ def ingest(
     _check(tier, resume)
     source = open_source(given, Fields(id, vector, columns), schema)
     started = session.clock.monotonic()
-    skipped = 0 if resume is None else rows_done(session.log(), schema.id, resume)
+    log = None if resume is None else session.log()
+    skipped = 0 if log is None or resume is None else rows_done(log, schema.id, resume)
     if source.total is not None and skipped > source.total:
         raise InvalidInputError(
             f"ingest {source.name}: {skipped} rows were loaded as {resume!r}, but this source has {source.total}; "
@@ -47,14 +50,16 @@ def ingest(
         )
     done, commits, seq = skipped, 0, session.view().seq
     rows = max(1, min(COMMIT_ROWS, COMMIT_FLOATS // schema.dim))
-    for piece in read_pieces(source, skipped, rows):
-        batch = _load(source, piece, done, resume)
-        done += len(batch)
-        note = f"ingest of {source.name}" if resume is None else marker(resume, schema.id, done)
-        seq = shard.commit([UpsertRows(schema.id, batch)], note).seq
-        commits += 1
-        if progress is not None:
-            progress(done, source.total)
+    with _demoting(shard, schema, tier, seq, _earlier_run(log, schema.id, resume)) as committed:
+        for piece in read_pieces(source, skipped, rows):
+            batch = _load(source, piece, done, resume)
+            done += len(batch)
+            note = f"ingest of {source.name}" if resume is None else marker(resume, schema.id, done)
+            seq = shard.commit([UpsertRows(schema.id, batch)], note).seq
+            commits += 1
+            if progress is not None:
+                progress(done, source.total)
+            committed(len(batch))
     return IngestResult(done - skipped, skipped, commits, seq, session.clock.monotonic() - started)
 
 
@@ -76,6 +81,28 @@ def rows_done(log: pa.Table, collection: int, resume: str) -> int:
     return 0
 
 
+def _earlier_run(log: pa.Table | None, collection: int, resume: str | None) -> tuple[int, int] | None:
+    """The seq before a load's first commit, and that of its last, by its markers in the log; None if it has none."""
+    if log is None or resume is None:
+        return None
+    pattern = re.compile(rf"ingest {re.escape(resume)}: [0-9]+ rows of collection {collection}")
+    named = log.filter(pc.starts_with(log.column("note"), f"ingest {resume}: ")).select(["seq", "note"]).to_pylist()
+    seqs = [row["seq"] for row in named if pattern.fullmatch(row["note"])]
+    return (min(seqs) - 1, max(seqs)) if seqs else None
+
+
+@contextmanager
+def _demoting(
+    shard: Shard, schema: CollectionSchema, tier: str, seq: int, earlier: tuple[int, int] | None
+) -> Iterator[Callable[[int], None]]:
+    """What to tell of the rows of each commit, and where they go for the cold tier."""
+    if tier == "hot":
+        yield lambda _rows: None
+    else:
+        with shard.load_cold(schema, seq, earlier) as load:
+            yield load.committed
+
+
 def _load(source: Source, piece: Any, done: int, resume: str | None) -> Any:
     try:
         return source.load(piece, f"ingest {source.name}, after row {done}")
@@ -87,11 +114,7 @@ def _load(source: Source, piece: Any, done: int, resume: str | None) -> Any:
 
 
 def _check(tier: str, resume: str | None) -> None:
-    if tier == "cold":
-        raise FeatureUnavailableError(
-            'ingest: this version loads to local disk first; use tier="hot", then db.demote() moves the rows'
-        )
-    if tier != "hot":
-        raise InvalidInputError(f'ingest: tier={tier!r} is not known; give "hot"')
+    if tier not in {"hot", "cold"}:
+        raise InvalidInputError(f'ingest: tier={tier!r} is not known; give "hot" or "cold"')
     if resume is not None and (not isinstance(resume, str) or not LOAD_NAME.fullmatch(resume)):
         raise InvalidInputError(f"ingest: resume={resume!r} is no name; give 1 to 100 letters, digits, dots, - or _")

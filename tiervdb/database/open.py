@@ -45,11 +45,12 @@ def open(
     that writes; ``refresh()`` moves to the newest commit. ``durability``: a commit is acknowledged once it is synced to
     disk ("fsync"), or once the operating system has it ("os": survives kill -9, not a power loss).
     ``copied``: what a copied directory is to be: "take_over" if the original is gone, or "clone" for a new database.
-    ``cache_bytes``: disk for ranges read from the cold store (1 GiB). ``options``: for tests and benchmarks.
+    ``cache_bytes``: disk for ranges read from the cold store (1 GiB). ``tiering``: when segments move between the tiers
+    by themselves; not remembered. None: only when asked. ``options``: for tests and benchmarks.
 
     Raises an OpenError (NotADatabaseError, DatabaseLockedError, CopiedDatabaseError, NewerFormatError),
-    CorruptionError, SettingsMismatchError or InvalidInputError. This version has no repositories and moves
-    nothing by itself: ``repository`` and ``tiering`` raise FeatureUnavailableError.
+    CorruptionError, SettingsMismatchError or InvalidInputError. This version has no repositories: ``repository``
+    raises FeatureUnavailableError.
     """
     if repository is not None:
         raise FeatureUnavailableError(
@@ -58,10 +59,8 @@ def open(
         )
     if options is not None and not isinstance(options, Options):
         raise InvalidInputError(f"open: options={options!r} is not usable; give tiervdb.Options(...)")
-    if tiering is not None or (options is not None and options.tiering is not None):
-        raise FeatureUnavailableError(
-            "open: this version moves rows to the cold store only when asked; leave tiering= out and call db.demote()"
-        )
+    if tiering is not None and not isinstance(tiering, TierPolicy):
+        raise InvalidInputError(f"open: tiering={tiering!r} is not usable; give tiervdb.TierPolicy(...)")
     if durability not in {"fsync", "os"}:
         raise InvalidInputError(f'open: durability={durability!r} is not known; give "fsync" or "os"')
     if copied not in {None, "take_over", "clone"}:
@@ -72,6 +71,8 @@ def open(
     chosen = options or Options()
     if cache_bytes is not None:
         chosen = replace(chosen, cache_bytes=cache_bytes)
+    if tiering is not None:
+        chosen = replace(chosen, tiering=tiering)
     setting = engine.Setting(store, durability, copied, create, chosen)
     return open_in(_directory(path), setting, SystemClock(), random.SystemRandom(), read_only=read_only)
 

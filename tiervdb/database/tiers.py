@@ -6,7 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tiervdb.config import TierPolicy
 from tiervdb.database.session import Session, named
+from tiervdb.database.values import TierMove
+from tiervdb.engine import tier_policy
 from tiervdb.engine.source import SegmentSource
 from tiervdb.engine.tiering import TierResult
 from tiervdb.engine.unions import SEEN_BEFORE
@@ -27,6 +30,19 @@ def promote(session: Session, name: str, fraction: float, progress: Progress | N
     """See Database.promote."""
     shard = session.shard("promote")
     return shard.promote(named(shard.view(), name), _fraction(fraction, "promote"), progress)
+
+
+def plan_tiers(session: Session, policy: TierPolicy) -> tuple[TierMove, ...]:
+    """See Database.plan_tiers."""
+    if not isinstance(policy, TierPolicy):
+        raise InvalidInputError(f"plan_tiers: {policy!r} is not usable; give tiervdb.TierPolicy(...)")
+    if session.reader() is None:
+        planned = session.shard("plan").plan_policy(policy)
+    else:
+        planned = tier_policy.plan(session.manifest().segments, {}, policy, session.clock.now_us())
+    names = {schema.id: name for name in session.view().collections() if (schema := session.view().schema(name))}
+    moves = [move for move in planned if move.collection in names]
+    return tuple(TierMove(names[m.collection], m.segment, m.to, m.rows, m.reason) for m in moves)
 
 
 def warm(session: Session, name: str) -> None:

@@ -46,6 +46,17 @@ class PinInfo:
 
 
 @dataclass(frozen=True)
+class TierMove:
+    """A move between the tiers that a policy wants: ``rows`` of a segment, where to, and why."""
+
+    collection: str
+    segment: str
+    to: Literal["cold", "hot"]
+    rows: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class CollectionStats:
     """A collection in numbers. Rows are live ones; ``dead_rows`` wait for compaction.
 

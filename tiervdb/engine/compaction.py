@@ -21,8 +21,8 @@ def merge_once(core: ShardCore) -> bool:
     """Does the next merge that is worth it, of any collection; False if none is."""
     with core.work, core.building.job():
         core.require_open()
-        for schema, entries in _collections(core):
-            planned = plan_merge(entries, schema.dim, core.env.options.small_floats)
+        for schema, entries in collections(core):
+            planned = plan_merge(_settled(core, entries), schema.dim, core.env.options.small_floats)
             if planned is not None:
                 merge(core, schema, [input_of(core, segment_id) for segment_id in planned.segments])
                 return True
@@ -58,8 +58,8 @@ def build_graph_once(core: ShardCore, cancelled: Callable[[], bool] = bool) -> b
     """
     with core.graph_lock, core.building.job():
         core.require_open()
-        for schema, entries in _collections(core):
-            wanted = plan_graph(entries, core.env.options.graph_min_rows)
+        for schema, entries in collections(core):
+            wanted = plan_graph(_settled(core, entries), core.env.options.graph_min_rows)
             if wanted is not None:
                 return _build_graph(core, schema, wanted, cancelled)
     return False
@@ -79,7 +79,7 @@ def _build_graph(core: ShardCore, schema: CollectionSchema, entry: SegmentEntry,
     return True
 
 
-def _collections(core: ShardCore) -> list[tuple[CollectionSchema, list[SegmentEntry]]]:
+def collections(core: ShardCore) -> list[tuple[CollectionSchema, list[SegmentEntry]]]:
     """The collections of the current manifest that still exist, with their segments."""
     manifest = core.state.manifest
     catalog = core.view().catalog
@@ -88,3 +88,8 @@ def _collections(core: ShardCore) -> list[tuple[CollectionSchema, list[SegmentEn
         for c in manifest.collections
         if c.id in catalog.collections
     ]
+
+
+def _settled(core: ShardCore, entries: Sequence[SegmentEntry]) -> list[SegmentEntry]:
+    """Without those that a load to the cold tier is about to demote: work on them would be for nothing."""
+    return [e for e in entries if e.collection not in core.loading or e.low_seq <= core.loading[e.collection]]

@@ -43,6 +43,7 @@ from tiervdb.types import CollectionSchema, Commit, to_datetime
 
 Build = Callable[[View, pa.Array | None], list[Operation]]
 
+_LOADING = 4  # times larger memtables: fewer segments to look ids up in
 _ATTEMPTS = 4  # to build a commit without the commit lock
 
 
@@ -83,6 +84,7 @@ class ShardCore:
         self.manifest_lock = threading.RLock()
         self.commit_lock = threading.RLock()
         self.building = Building()
+        self.loading: dict[int, int] = {}  # collections that are loaded to the cold tier, and the seqs before the loads
         self.log_ends: dict[str, int] = {}  # last seqs of sealed log files
         self.closed = False
         self.visible: Tip = state.tip
@@ -203,9 +205,12 @@ class ShardCore:
     def needs_flush(self) -> bool:
         """Whether the active memtable, or the log behind it, is large enough to be flushed."""
         options, active = self.env.options, self.state.active
-        return (
-            active.floats >= options.flush_floats or self.wal.bytes_appended - self._wal_floor >= options.wal_file_bytes
-        )
+        return active.floats >= self.flush_floats or self.wal.bytes_appended - self._wal_floor >= options.wal_file_bytes
+
+    @property
+    def flush_floats(self) -> int:
+        """The size of a memtable that is to be flushed: larger while loads run, whose rows soon move on."""
+        return self.env.options.flush_floats * (_LOADING if self.loading else 1)
 
     def freeze(self) -> Frozen | None:
         """Closes the active memtable, or gives back one that an earlier flush could not finish; None: nothing to do."""

@@ -20,6 +20,7 @@ from tiervdb.engine.manifest_store import ManifestStore
 from tiervdb.engine.opener import SegmentOpener
 from tiervdb.engine.reader import Reader, ReaderSurroundings
 from tiervdb.engine.shard import Shard
+from tiervdb.engine.tier_access import AccessCounts
 from tiervdb.engine.unions import Unions
 from tiervdb.engine.view import Tools
 from tiervdb.errors import DatabaseLockedError, NotADatabaseError, ObjectNotFoundError, SettingsMismatchError
@@ -99,10 +100,15 @@ def reader_surroundings(
     )
 
 
-def make_tools(options: Options) -> Tools:
-    """The filter engine and the search threads of one open database."""
+def make_tools(options: Options, clock: Clock | None = None) -> Tools:
+    """The filter engine and the search threads of one open database.
+
+    ``clock``: that of a writer, whose searches are counted if its policy moves segments by them.
+    """
     pool = ThreadPoolExecutor(max_workers=options.search_threads, thread_name_prefix="tiervdb-search")
-    return Tools(FilterEngine(options.filter_bytes), pool, Unions())
+    policy = options.tiering
+    accesses = None if clock is None or policy is None else AccessCounts(clock, policy.half_life)
+    return Tools(FilterEngine(options.filter_bytes), pool, Unions(), accesses)
 
 
 def _open_locked(
@@ -133,7 +139,7 @@ def _recover(
 ) -> ShardCore:
     manifest = manifests.current()
     opener = SegmentOpener(local, _cold_means(local, store, setting.options))
-    tools = make_tools(setting.options)
+    tools = make_tools(setting.options, clock)
     _prepare(opener, identity, manifest)
     state = recovery.load(manifest, opener, tools)
     published = local.shared_words(paths.PublishedName(SHARD).name, 2)

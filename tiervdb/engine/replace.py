@@ -48,12 +48,27 @@ def replace(
         manifest = core.state.manifest
         if any(manifest.segment(i.state.id) is None for i in inputs):
             return False
+        entries = [_as_old_as(entry, inputs) for entry in entries]
         edit = msgspec.structs.replace(_edit(core, inputs, entries, coding or Coding(None)), epoch=epoch)
         with_deaths = _with_deaths(core, fmt.apply(manifest, edit), inputs, entries)
         edit = msgspec.structs.replace(edit, add_segments=tuple(with_deaths))
         new_ids = [entry.id for entry in entries]
         core.install(edit, moved={i.state.id: new_ids for i in inputs})
+    accesses = core.env.tools.accesses
+    if accesses is not None and all(_stays(entry, inputs) for entry in entries):
+        accesses.inherit([i.state.id for i in inputs], new_ids)
     return True
+
+
+def _as_old_as(entry: SegmentEntry, inputs: Sequence[Input]) -> SegmentEntry:
+    """Within a tier rows do not become younger by being rewritten; a move begins their life in the other one."""
+    if not _stays(entry, inputs):
+        return entry
+    return msgspec.structs.replace(entry, created_us=max(i.state.entry.created_us for i in inputs))
+
+
+def _stays(entry: SegmentEntry, inputs: Sequence[Input]) -> bool:
+    return all(i.state.entry.tier == entry.tier for i in inputs)
 
 
 def input_of(core: ShardCore, segment_id: str) -> Input:

@@ -7,11 +7,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from tiervdb.engine import compaction, flush, gc, pins, snapshots, tiering
+from tiervdb.config import TierPolicy
+from tiervdb.engine import cold_merge, compaction, flush, gc, pins, snapshots, tiering
 from tiervdb.engine.core import Build, ShardCore
 from tiervdb.engine.maintenance import Maintenance
 from tiervdb.engine.snapshots import SnapshotInfo
+from tiervdb.engine.tier_load import ColdLoad
 from tiervdb.engine.tier_plan import TierPlan
+from tiervdb.engine.tier_policy import PolicyMove
 from tiervdb.engine.tiering import TierResult
 from tiervdb.engine.view import View
 from tiervdb.errors import InvalidInputError
@@ -73,7 +76,7 @@ class Shard:
     def _make_room(self) -> None:
         """Keeps the memtable from outgrowing memory: where no background thread keeps up, the writer flushes."""
         core = self.core
-        limit = core.env.options.flush_floats * (1 if self._maintenance is None else 4)
+        limit = core.flush_floats * (1 if self._maintenance is None else 4)
         if core.state.active.floats >= limit:
             self.flush()
 
@@ -98,7 +101,10 @@ class Shard:
             return True
         if snapshots.expire(core) or compaction.merge_once(core):
             return True
-        return gc.collect(core).is_something
+        if gc.collect(core).is_something:
+            return True
+        policy = core.env.options.tiering  # last what needs the cold store, which may be away
+        return (policy is not None and tiering.move_once(core, policy)) or cold_merge.merge_cold_once(core)
 
     def build_graph_once(self) -> bool:
         """Builds the graph that is wanted most; False if none is. Given up when the shard is closed."""
@@ -116,6 +122,10 @@ class Shard:
         """Which rows demote or promote would move, without moving any."""
         return tiering.plan_for(self.core, schema, fraction, to_cold)
 
+    def plan_policy(self, policy: TierPolicy) -> tuple[PolicyMove, ...]:
+        """What a policy would move now."""
+        return tiering.policy_plan(self.core, policy)
+
     def demote(self, schema: CollectionSchema, fraction: float | None, progress: Progress | None = None) -> TierResult:
         """Moves rows, the oldest first, to the cold store until this fraction of the collection is there."""
         wanted = 1.0 if fraction is None else fraction
@@ -125,6 +135,13 @@ class Shard:
         """Moves cold rows, the newest first, back to local disk until this fraction of the collection is hot."""
         wanted = 1.0 if fraction is None else fraction
         return self._uninterrupted(lambda: tiering.promote(self.core, schema, wanted, progress))
+
+    def load_cold(self, schema: CollectionSchema, seq: int, earlier: tuple[int, int] | None = None) -> ColdLoad:
+        """A load of rows, committed after ``seq``, that go to the cold store while it runs: a context manager.
+
+        ``earlier``: the seq before the first and that of the last commit of the run that this one goes on with.
+        """
+        return ColdLoad(self.core, schema, seq, earlier)
 
     # -- snapshots and pins
 

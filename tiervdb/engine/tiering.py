@@ -12,11 +12,15 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
+from tiervdb.config import TierPolicy
 from tiervdb.engine import flush
+from tiervdb.engine.cold_merge_plan import COLD_ROWS
+from tiervdb.engine.compaction import collections
 from tiervdb.engine.core import ShardCore
 from tiervdb.engine.replace import Input, input_of, replace
 from tiervdb.engine.sketching import Coding, coding_for
 from tiervdb.engine.tier_plan import Move, TierPlan, plan_demotion, plan_promotion
+from tiervdb.engine.tier_policy import PolicyMove, plan
 from tiervdb.engine.uploads import upload_codebook, upload_segment
 from tiervdb.errors import FencedError
 from tiervdb.format import paths
@@ -25,8 +29,6 @@ from tiervdb.segment.cold_local import ColdFiles, write_cold
 from tiervdb.segment.concat import LiveRows
 from tiervdb.segment.hot import write_hot
 from tiervdb.types import CollectionSchema, Mask
-
-COLD_ROWS = 1_000_000  # of a cold segment, at most
 
 Progress = Callable[[int, int], None]
 
@@ -44,11 +46,11 @@ def demote(core: ShardCore, schema: CollectionSchema, fraction: float, progress:
     """Moves hot rows, the oldest segments first, until this fraction of the collection is cold."""
     flush.flush(core)
     with core.work, core.building.job():
-        _check_tenure(core)
+        check_tenure(core)
         planned = plan_demotion(_entries(core, schema), fraction)
         result = TierResult(0, 0, 0)
         for group in planned.groups(COLD_ROWS):
-            sent = _demote_group(core, schema, group)
+            sent = demote_group(core, schema, group)
             result = TierResult(result.rows + sent.rows, result.segments + sent.segments, result.bytes + sent.bytes)
             if progress is not None:
                 progress(result.rows, planned.rows)
@@ -63,7 +65,7 @@ def promote(core: ShardCore, schema: CollectionSchema, fraction: float, progress
         planned = plan_promotion(_entries(core, schema), fraction)
         result = TierResult(0, 0, 0)
         for move in planned.moves:
-            got = _promote_one(core, schema, move)
+            got = promote_one(core, schema, move)
             result = TierResult(result.rows + got.rows, result.segments + 1, result.bytes + got.bytes)
             if progress is not None:
                 progress(result.rows, planned.rows)
@@ -76,7 +78,58 @@ def plan_for(core: ShardCore, schema: CollectionSchema, fraction: float, to_cold
     return plan_demotion(entries, fraction) if to_cold else plan_promotion(entries, fraction)
 
 
-def _check_tenure(core: ShardCore) -> None:
+def policy_plan(core: ShardCore, policy: TierPolicy) -> tuple[PolicyMove, ...]:
+    """What the policy would move now; rows in the memtable are not counted."""
+    entries = [entry for _, some in collections(core) for entry in some]
+    accesses = core.env.tools.accesses
+    counts = {} if accesses is None else accesses.of([entry.id for entry in entries])
+    return plan(entries, counts, policy, core.env.clock.now_us())
+
+
+def move_once(core: ShardCore, policy: TierPolicy) -> bool:
+    """Makes the first moves that the policy wants, those of one cold segment or one promotion; False if it wants none.
+
+    Raises StoreUnavailableError, having changed nothing, if the store is away.
+    """
+    with core.work, core.building.job():
+        core.require_open()
+        planned = policy_plan(core, policy)
+        if not planned:
+            return False
+        check_tenure(core)
+        first = planned[0]
+        schema = core.view().catalog.numbered(first.collection)
+        if first.to == "hot":
+            promote_one(core, schema, Move(first.segment, first.rows, first.live))
+        else:
+            alike = [m for m in planned if (m.collection, m.to) == (first.collection, "cold")]
+            moves = TierPlan("cold", tuple(Move(m.segment, m.rows, m.live) for m in alike), first.reason)
+            demote_group(core, schema, next(moves.groups(COLD_ROWS)))
+    return True
+
+
+def demote_since(
+    core: ShardCore, schema: CollectionSchema, seq: int, earlier: tuple[int, int] | None = None
+) -> TierResult:
+    """Moves the hot segments of a collection that hold nothing but commits after ``seq``.
+
+    ``earlier``: also those that begin after the first of these seqs, and not after the second.
+    """
+    first, last = earlier or (seq, seq)
+    flush.flush(core)
+    with core.work, core.building.job():
+        check_tenure(core)
+        hot = [e for e in _entries(core, schema) if e.tier == "hot" and e.live]
+        entries = [e for e in hot if e.low_seq > seq or first < e.low_seq <= last]
+        moves = tuple(Move(e.id, e.live, e.live) for e in sorted(entries, key=lambda e: (e.low_seq, e.id)))
+        result = TierResult(0, 0, 0)
+        for group in TierPlan("cold", moves, "loaded to the cold tier").groups(COLD_ROWS):
+            sent = demote_group(core, schema, group)
+            result = TierResult(result.rows + sent.rows, result.segments + sent.segments, result.bytes + sent.bytes)
+    return result
+
+
+def check_tenure(core: ShardCore) -> None:
     """A writer that was shut out of the store stops writing altogether."""
     try:
         core.require_open()
@@ -90,8 +143,11 @@ def _entries(core: ShardCore, schema: CollectionSchema) -> list[SegmentEntry]:
     return [s for s in core.state.manifest.segments if s.collection == schema.id]
 
 
-def _demote_group(core: ShardCore, schema: CollectionSchema, moves: Sequence[Move]) -> TierResult:
-    """One cold segment of the rows of these moves; what is left of a segment that was split becomes a hot one."""
+def demote_group(core: ShardCore, schema: CollectionSchema, moves: Sequence[Move]) -> TierResult:
+    """One cold segment of the rows of these moves; what is left of a segment that was split becomes a hot one.
+
+    The caller holds ``work`` and checked its tenure. Segments that are cold already are merged so.
+    """
     inputs = [input_of(core, move.segment) for move in moves]
     taken = [_first_live(i, move.rows) for i, move in zip(inputs, moves, strict=True)]
     source = LiveRows([i.state.segment for i in inputs], taken)
@@ -149,7 +205,8 @@ def _write_rest(
     ]
 
 
-def _promote_one(core: ShardCore, schema: CollectionSchema, move: Move) -> TierResult:
+def promote_one(core: ShardCore, schema: CollectionSchema, move: Move) -> TierResult:
+    """A hot segment of a cold one's rows. The caller holds ``work``."""
     given = input_of(core, move.segment)
     source = LiveRows([given.state.segment], [given.live])
     if not source.rows:

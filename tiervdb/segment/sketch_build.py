@@ -42,13 +42,17 @@ class CodedRows(Protocol):
 
 def build(codebook: Codebook, source: VectorRows, clock: Clock) -> tuple[Rows, SketchData]:
     """The order that sorts the rows by list (new row -> row of ``source``), and the sketch of the rows so ordered."""
-    order, offsets, codes = _coded(codebook, source)
-    lists = Lists(codebook, codes, offsets)
-    return order, _data(codebook, offsets, codes, _calibrate(lists, lambda rows: source.vectors(order[rows]), clock))
+    order, offsets, codes = coded(codebook, source)
+    return order, measured(codebook, offsets, codes, lambda rows: source.vectors(order[rows]), clock)
 
 
-def _coded(codebook: Codebook, source: VectorRows) -> tuple[Rows, Offsets, Codes]:
-    """The order by list, and offsets and codes of the rows so ordered."""
+def measured(codebook: Codebook, offsets: Offsets, codes: Codes, fetch: FetchVectors, clock: Clock) -> SketchData:
+    """The sketch of coded rows. ``fetch``: their full vectors, which are read a few times from beginning to end."""
+    return _data(codebook, offsets, codes, _calibrate(Lists(codebook, codes, offsets), fetch, clock))
+
+
+def coded(codebook: Codebook, source: VectorRows) -> tuple[Rows, Offsets, Codes]:
+    """The order by list, and offsets and codes of the rows so ordered. Reads no vector that is coded already."""
     lists, codes = _code_all(Coder(codebook), source)
     order = np.argsort(lists, kind="stable").astype(np.int64)
     offsets = np.zeros(codebook.nlist + 1, np.int64)
@@ -111,7 +115,7 @@ def train_codebook(codebook_id: str, collection: int, metric: Metric, source: Ve
 def _trial(codebook: Codebook, sample: Vectors, clock: Clock) -> float:
     """The recall of a sketch of some of the sample when all lists are scanned."""
     rows = _Trial(sample[:: max(1, len(sample) // _TRIAL_ROWS)])
-    order, offsets, codes = _coded(codebook, rows)
+    order, offsets, codes = coded(codebook, rows)
     return reachable(Lists(codebook, codes, offsets), lambda some: rows.vectors(order[some]), _TRIAL_RERANK, clock)
 
 
