@@ -24,6 +24,7 @@ LOG_DIR = "log"
 COLD_DIR = "cold"
 CACHE_DIR = "cache"
 TMP_DIR = "tmp"
+STORE = "store.json"  # in a cold store: what is known of it
 
 SEGMENT_ROLES = ("vectors", "ids", "columns", "sketch", "rowsums", "graph", "graphrows")
 COLD_ROLES = ("parquet", "sketch", "codebook")
@@ -217,6 +218,11 @@ class ColdPinKey:
 
 
 ColdKey = ObjectKey | EpochKey | ColdPinKey
+
+
+def probe_key(database_id: str, id: str) -> str:
+    """Where a writer tries, before its first write, what a cold store does; deleted at once."""
+    return f"{_id(database_id)}/probe/{_id(id)}"
 
 
 def epoch_prefix(database_id: str) -> str:
