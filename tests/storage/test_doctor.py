@@ -14,8 +14,9 @@ from tests.support.s3_servers import S3Endpoint
 from tiervdb.clock import Clock, ManualClock, SystemClock
 from tiervdb.errors import CorruptionError
 from tiervdb.storage.directory_store import DirectoryStore
-from tiervdb.storage.doctor import examine, first_look
+from tiervdb.storage.doctor import examine
 from tiervdb.storage.doctor_report import StoreReport
+from tiervdb.storage.first_look import first_look
 from tiervdb.storage.object_store import ObjectStore
 from tiervdb.storage.open import Store, open_store
 from tiervdb.storage.os_dir import OsDir

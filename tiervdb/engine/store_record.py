@@ -8,8 +8,8 @@ from tiervdb.clock import Clock
 from tiervdb.errors import CorruptionError, ObjectExistsError, ObjectNotFoundError, StorageError
 from tiervdb.format import documents, paths
 from tiervdb.format.documents import StoreRecord
-from tiervdb.storage import doctor
 from tiervdb.storage.doctor_report import StoreReport
+from tiervdb.storage.first_look import first_look
 from tiervdb.storage.object_store import ObjectStore
 
 
@@ -34,7 +34,7 @@ def conditional(store: ObjectStore, database_id: str, clock: Clock, rng: random.
     if found is not None:
         return found.conditional and store.conditional
     key = paths.probe_key(database_id, paths.random_id(rng))
-    holds = doctor.first_look(store, key, rng.randbytes(32), rng.randbytes(32))
+    holds = first_look(store, key, rng.randbytes(32), rng.randbytes(32))
     record = StoreRecord(probed_us=clock.now_us(), by="first write", conditional=holds)
     try:
         store.put_if_absent(paths.STORE, documents.encode(record))

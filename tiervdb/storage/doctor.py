@@ -19,13 +19,13 @@ from tiervdb.errors import (
     InvalidInputError,
     ObjectExistsError,
     ObjectNotFoundError,
-    PreconditionFailedError,
     StoreRefusedError,
     StoreUnavailableError,
     TiervdbError,
 )
 from tiervdb.storage.directory_store import DirectoryStore
 from tiervdb.storage.doctor_report import Result, StoreFinding, StoreReport, finding
+from tiervdb.storage.first_look import is_refused
 from tiervdb.storage.object_store import ByteRange, ObjectStore
 
 WRITERS = 8
@@ -49,29 +49,6 @@ def examine(store: ObjectStore, clock: Clock, rng: random.Random, timer: Callabl
     if visit.keys:
         visit.findings.append(finding("cleaned up", "no" if left else "yes", ", ".join(left) or "all deleted"))
     return StoreReport(store.url, tuple(visit.findings), visit.read_only, visit.skew_us)
-
-
-def first_look(store: ObjectStore, key: str, first: bytes, second: bytes) -> bool:
-    """Whether a second creation of ``key`` is refused and changes nothing; a few requests, and deletes the object.
-
-    ``first`` and ``second``: new bytes that differ, at least 3. CorruptionError if an object or its ranges do not come
-    back as written: nothing must be kept in such a store. Other errors of the store go through.
-    """
-    ranges = [ByteRange(0, 1), ByteRange(1, 1), ByteRange(len(first) - 1, 1)]
-    try:
-        store.put_if_absent(key, first)
-        parts = store.get_ranges(key, ranges)
-        if store.get(key) != first or parts != [first[r.start : r.end] for r in ranges]:
-            raise CorruptionError(
-                f"trying out {store.url}: {key} did not come back as it was written, so nothing was moved there; "
-                f"`tiervdb doctor {store.url}` says what is wrong with the store"
-            )
-        if not store.conditional:
-            return False
-        return _is_refused(lambda: store.put_if_absent(key, second)) and store.get(key) == first
-    finally:
-        with suppress(TiervdbError):
-            store.delete(key)
 
 
 class _Visit:
@@ -217,12 +194,12 @@ class _Visit:
             self.store.put_if_absent(key, data)
             if not self._keeps(key, data):
                 return False, f"an {name} object was overwritten although it was there"
-        if not _is_refused(lambda: self.store.put_if_absent(parts, b"other")):
+        if not is_refused(lambda: self.store.put_if_absent(parts, b"other")):
             return False, "an object in parts was overwritten although it was there"
         return self.store.stat(parts).size == _PARTS_BYTES, "empty, small and in parts: a second creation is refused"
 
     def _keeps(self, key: str, data: bytes) -> bool:
-        refused = _is_refused(lambda: self.store.put_if_absent(key, self.rng.randbytes(50)))
+        refused = is_refused(lambda: self.store.put_if_absent(key, self.rng.randbytes(50)))
         return refused and self.store.get(key) == data
 
     def _race(self) -> Answer:
@@ -256,9 +233,9 @@ class _Visit:
         self.store.put(key, b"one")
         old = self.store.stat(key).etag
         new = self.store.put_if_match(key, b"two", old)
-        if not _is_refused(lambda: self.store.put_if_match(key, b"three", old)) or self.store.get(key) != b"two":
+        if not is_refused(lambda: self.store.put_if_match(key, b"three", old)) or self.store.get(key) != b"two":
             return False, "a version that was not the expected one was replaced"
-        if not _is_refused(lambda: self.store.put_if_match(self._key("nothing"), b"", new)):
+        if not is_refused(lambda: self.store.put_if_match(self._key("nothing"), b"", new)):
             return False, "a missing object was 'replaced'"
         return True, "a stale and a missing version are refused"
 
@@ -308,14 +285,6 @@ class _Visit:
         with suppress(TiervdbError):
             return self.store.get(key) == data
         return False
-
-
-def _is_refused(write: Callable[[], object]) -> bool:
-    try:
-        write()
-    except (ObjectExistsError, PreconditionFailedError):
-        return True
-    return False
 
 
 def _in_threads(work: Callable[[bytes], None], arguments: list[bytes]) -> None:
