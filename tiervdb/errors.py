@@ -34,7 +34,7 @@
     |   `-- FencedError                         a newer writer holds the store
     `-- FeatureUnavailableError                 what was asked for needs something that is missing here
 
-Each class knows the exit code that the command line ends with.
+Each class knows the exit code that the command line ends with. SingleWriterWarning (UserWarning) is the one warning.
 """
 
 from __future__ import annotations
@@ -200,3 +200,7 @@ class FeatureUnavailableError(TiervdbError):
     """What was asked for needs something that is missing here; the message says what."""
 
     exit_code = 9
+
+
+class SingleWriterWarning(UserWarning):
+    """A cold store has no conditional writes, so nothing there stops a second writer at the same moment."""

@@ -11,7 +11,20 @@ import pytest
 
 import tiervdb
 
-COMMANDS = ("demo", "import", "export", "search", "snapshot", "clone", "log", "tier", "check", "status", "version")
+COMMANDS = (
+    "demo",
+    "import",
+    "export",
+    "search",
+    "snapshot",
+    "clone",
+    "log",
+    "tier",
+    "check",
+    "status",
+    "doctor",
+    "version",
+)
 
 
 def tiervdb_command(*arguments: object) -> subprocess.CompletedProcess[str]:

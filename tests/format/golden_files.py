@@ -43,6 +43,7 @@ GOLDEN: dict[str, Callable[[], bytes]] = {
     "pin_v1.json": lambda: documents.encode(DOCUMENTS["pin"]),
     "intent_v1.json": lambda: documents.encode(DOCUMENTS["intent"]),
     "epoch_v1.json": lambda: documents.encode(DOCUMENTS["epoch"]),
+    "store_v1.json": lambda: documents.encode(DOCUMENTS["store"]),
 }
 # Written by us to the last byte; the others hold what zlib and Arrow make, which may differ in a later version of them.
 EXACT = [name for name in GOLDEN if name not in {"wal_v1.wal", "manifest_v1.manifest", "commit_log_v1.log"}]

@@ -211,10 +211,14 @@ DOCUMENTS: dict[str, documents.Document] = {
     "epoch": documents.EpochDocument(
         database_id=an_id(1), epoch=4, timeline=an_id(2), writer=an_id(6), created_us=3, owner=OWNER
     ),
+    "store": documents.StoreRecord(
+        probed_us=7, by="doctor", conditional=False, replaces_if_unchanged=True, range_reads=True, skew_us=-5
+    ),
 }
 DECODERS = {
     "identity": documents.decode_identity,
     "pin": documents.decode_pin,
     "intent": documents.decode_intent,
     "epoch": documents.decode_epoch,
+    "store": documents.decode_store,
 }

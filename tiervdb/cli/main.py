@@ -7,7 +7,7 @@ import platform
 import typer
 
 import tiervdb
-from tiervdb.cli import report, search, snapshot, tier, transfer
+from tiervdb.cli import doctor, report, search, snapshot, tier, transfer
 from tiervdb.cli.demo import command
 from tiervdb.cli.failure import Commands
 from tiervdb.cli.options import Json
@@ -30,6 +30,7 @@ app.command("log")(report.log)
 app.add_typer(tier.app, name="tier")
 app.command("check")(report.check)
 app.command("status")(report.status)
+app.command("doctor")(doctor.doctor)
 
 
 @app.command("version")

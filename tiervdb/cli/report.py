@@ -58,7 +58,7 @@ def shown(state: tiervdb.Status) -> dict[str, Any]:
     return {
         name: value
         for name, value in asdict(state).items()
-        if value is not None and name not in {"collections", "mode"}
+        if value is not None and name not in {"collections", "mode"} and (name != "single_writer" or value)
     }
 
 

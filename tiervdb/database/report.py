@@ -13,7 +13,7 @@ from tiervdb.database.inputs.names import hint
 from tiervdb.database.inputs.times import to_time_us
 from tiervdb.database.session import Session
 from tiervdb.database.values import CollectionStats, Stats, Status
-from tiervdb.engine import pins
+from tiervdb.engine import pins, store_record
 from tiervdb.engine.source import SegmentSource, Source
 from tiervdb.engine.view import View
 from tiervdb.errors import CollectionNotFoundError, InvalidInputError
@@ -45,6 +45,7 @@ def status(session: Session) -> Status:
         seq=view.seq,
         time=to_datetime(view.time_us),
         cold_url=env.opener.store.url,
+        single_writer=_single_writer(session),
         protection="unprotected",
         snapshots=len(view.catalog.snapshots),
         pins=len(pins.listed(env.local, env.shard)),
@@ -77,6 +78,16 @@ def _bounded(
         return table.filter(keep(table.column("seq"), pa.scalar(bound, pa.int64())))
     time = pa.scalar(to_time_us(bound, f"log: {name}"), pa.timestamp("us", tz="UTC"))
     return table.filter(keep(table.column("time"), time))
+
+
+def _single_writer(session: Session) -> bool | None:
+    if session.identity.cold_url is None:
+        return False
+    if session.read_only is None:
+        known = session.shard("tell its status").core.env.cold.single_writer
+        if known is not None:
+            return known
+    return store_record.single_writer(session.env.opener.store)
 
 
 def _background(session: Session) -> str | None:

@@ -97,7 +97,8 @@ class Status:
     """How a database stands.
 
     ``protection``: "unprotected" while no repository holds backups of it. ``background``: None, or why the last
-    background work failed; it is tried again. ``seq``, ``time``: the newest visible commit.
+    background work failed; it is tried again. ``seq``, ``time``: the newest visible commit. ``single_writer``: whether
+    the cold store lacks conditional writes, so that nothing there stops a second writer; None: not known (yet).
     """
 
     path: str
@@ -107,6 +108,7 @@ class Status:
     seq: int
     time: datetime
     cold_url: str | None
+    single_writer: bool | None
     protection: str
     snapshots: int
     pins: int

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 import threading
+import warnings
 from collections.abc import Iterator
 
 from tiervdb.clock import Clock
-from tiervdb.errors import FencedError, ObjectExistsError, ObjectNotFoundError
+from tiervdb.engine import store_record
+from tiervdb.errors import FencedError, ObjectExistsError, ObjectNotFoundError, SingleWriterWarning
 from tiervdb.format import documents, paths
 from tiervdb.format.documents import EpochDocument, Identity, Owner, Pin
 from tiervdb.storage.object_store import ObjectStore
@@ -17,7 +19,8 @@ class ColdStore:
     """Keys are ``<database id>/<epoch>/<uuid>``, never reused. Thread-safe.
 
     ``is_private``: whether the store is the database's own subdirectory, so that all in it is its own.
-    An epoch is taken, by creating its document, before the first write; a newer one shuts this writer out.
+    An epoch is taken, by creating its document, before the first write; a newer one shuts this writer out. Where the
+    store cannot create conditionally (``single_writer``; None: not known yet), the document is looked at each time.
     """
 
     def __init__(
@@ -38,6 +41,11 @@ class ColdStore:
         self.is_private = identity.cold_url is None
         self._lock = threading.Lock()
         self._epoch: int | None = None
+        self._document: EpochDocument | None = None
+        self._warned = False
+        self.single_writer: bool | None = False if self.is_private else None
+        if not store.conditional:
+            self.single_writer = True
 
     def epoch(self) -> int:
         """The epoch of this writer, taken at the first call. FencedError if a newer one was taken since."""
@@ -46,6 +54,8 @@ class ColdStore:
                 self._epoch = self._take()
             elif self._exists(self._epoch + 1):
                 raise _fenced(self.store, self._database_id, self._epoch + 1)
+            elif self.single_writer and not self._is_ours(self._epoch):
+                raise _fenced(self.store, self._database_id, self._epoch)
             return self._epoch
 
     def new_key(self, role: str) -> str:
@@ -66,23 +76,49 @@ class ColdStore:
                 continue  # released meanwhile
             yield documents.decode_pin(data, f"{self.store.url}/{found.key}")
 
+    def warn_if_single_writer(self) -> None:
+        """Says, once, that nothing but care keeps a second writer away."""
+        if self.single_writer and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"{self.store.url} has no conditional writes: never open this database for writing from two machines "
+                "or copies at once (`tiervdb doctor` says more)",
+                SingleWriterWarning,
+                stacklevel=2,
+            )
+
     def _take(self) -> int:
         epoch = last_epoch(self.store, self._identity) + 1
-        while True:
-            document = EpochDocument(
-                database_id=self._database_id,
-                epoch=epoch,
-                timeline=self._timeline,
-                writer=paths.random_id(self._rng),
-                created_us=self._clock.now_us(),
-                owner=self._owner,
-            )
-            try:
-                self.store.put_if_absent(paths.EpochKey(self._database_id, epoch).key, documents.encode(document))
-            except ObjectExistsError:
-                epoch += 1
-            else:
-                return epoch
+        if not self.is_private:
+            holds = store_record.conditional(self.store, self._database_id, self._clock, self._rng)
+            self.single_writer = not holds
+        self.warn_if_single_writer()
+        while not self._took(epoch):
+            epoch += 1
+        return epoch
+
+    def _took(self, epoch: int) -> bool:
+        document = EpochDocument(
+            database_id=self._database_id,
+            epoch=epoch,
+            timeline=self._timeline,
+            writer=paths.random_id(self._rng),
+            created_us=self._clock.now_us(),
+            owner=self._owner,
+        )
+        if self.single_writer and self._exists(epoch):
+            return False
+        try:
+            self.store.put_if_absent(paths.EpochKey(self._database_id, epoch).key, documents.encode(document))
+        except ObjectExistsError:
+            return False
+        self._document = document
+        return not self.single_writer or self._is_ours(epoch)
+
+    def _is_ours(self, epoch: int) -> bool:
+        """Whether the epoch's document is the one that this writer wrote: without conditions it may be overwritten."""
+        key = paths.EpochKey(self._database_id, epoch).key
+        return documents.decode_epoch(self.store.get(key), f"{self.store.url}/{key}") == self._document
 
     def _exists(self, epoch: int) -> bool:
         try:

@@ -151,6 +151,7 @@ def _recover(
     )
     owner = _owner()
     cold = ColdStore(store, identity, owner, clock, rng)
+    cold.warn_if_single_writer()
     env = Surroundings(local, SHARD, clock, rng, setting.options, manifests, opener, cold, tools)
     return ShardCore(env, state, wal.Wal(local, header, end, setting.options.wal_file_bytes), setting.durability)
 

@@ -1,4 +1,4 @@
-"""The JSON documents: a database's identity, pins, intents and epochs.
+"""The JSON documents: a database's identity, pins, intents, epochs, and what is known of a store.
 
 Each is one JSON object with ``format_version`` and a ``crc32c`` over its other members, so that a damaged document is
 told from a valid one. See docs/formats/documents.md. ``encode`` writes any of them; each has a decoder of its own.
@@ -123,8 +123,25 @@ class EpochDocument(_Document, frozen=True, kw_only=True, forbid_unknown_fields=
     owner: Owner
 
 
-Document = Identity | Pin | Intent | EpochDocument
-_D = TypeVar("_D", Identity, Pin, Intent, EpochDocument)
+class StoreRecord(_Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a probe found out about a store. None: it was not asked.
+
+    ``conditional``: whether of several who create an object one wins; without it there may be one writer only.
+    ``skew_us``: the store's clock minus that of who probed.
+    """
+
+    probed_us: int
+    by: Literal["first write", "doctor"]
+    conditional: bool
+    replaces_if_unchanged: bool | None = None
+    lists_after_writing: bool | None = None
+    range_reads: bool | None = None
+    copies: bool | None = None
+    skew_us: int | None = None
+
+
+Document = Identity | Pin | Intent | EpochDocument | StoreRecord
+_D = TypeVar("_D", Identity, Pin, Intent, EpochDocument, StoreRecord)
 
 
 def encode(document: Document) -> bytes:
@@ -165,6 +182,11 @@ def decode_epoch(data: bytes, name: str) -> EpochDocument:
     document = _decode(data, name, EpochDocument)
     _require_ids(name, document.database_id, document.timeline, document.writer)
     return document
+
+
+def decode_store(data: bytes, name: str) -> StoreRecord:
+    """A store's record from its object."""
+    return _decode(data, name, StoreRecord)
 
 
 def _checksum(fields: dict[str, Any]) -> str:

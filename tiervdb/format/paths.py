@@ -25,6 +25,7 @@ COLD_DIR = "cold"
 CACHE_DIR = "cache"
 SKETCH_DIR = "sketches"
 TMP_DIR = "tmp"
+STORE = "store.json"  # in a cold store: what is known of it
 
 SEGMENT_ROLES = ("vectors", "ids", "columns", "sketch", "rowsums", "graph", "graphrows")
 COLD_ROLES = ("parquet", "sketch", "codebook")
@@ -230,6 +231,11 @@ class ColdPinKey:
 
 
 ColdKey = ObjectKey | EpochKey | ColdPinKey
+
+
+def probe_key(database_id: str, id: str) -> str:
+    """Where a writer tries, before its first write, what a cold store does; deleted at once."""
+    return f"{_id(database_id)}/probe/{_id(id)}"
 
 
 def epoch_prefix(database_id: str) -> str:

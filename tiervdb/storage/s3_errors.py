@@ -42,6 +42,10 @@ _NO_CREDENTIALS = (
     boto.UnauthorizedSSOTokenError,
     boto.NoAuthTokenError,
 )
+_BROKEN_OFF = frozenset(
+    {"IncompleteReadError", "IncompleteRead", "ClientPayloadError", "ContentLengthError", "RetriesExceededError"}
+    | {"ResponseStreamingError"}
+)
 _AWAY = (boto.HTTPClientError, boto.IncompleteReadError, ResponseParserError, ConnectionError, TimeoutError)
 
 
@@ -67,6 +71,21 @@ def was_retried(error: BaseException) -> bool:
         if isinstance(cause, boto.ClientError):
             return bool(cause.response.get("ResponseMetadata", {}).get("RetryAttempts", 0))
     return True
+
+
+def is_passing(error: BaseException | None) -> bool:
+    """Whether the store is there and asked for patience (5xx, SlowDown), or its answer broke off: worth another try.
+
+    A store that cannot be reached, or keeps silent, is not: its time-outs have been waited for already.
+    """
+    causes = tuple(_causes(error)) if error is not None else ()
+    responses = [cause for cause in causes if isinstance(cause, boto.ClientError)]
+    if responses:
+        response: Any = responses[0].response
+        code = str(response.get("Error", {}).get("Code", ""))
+        status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        return code in _AWAY_CODES or status in _AWAY_STATUS or status >= 500
+    return any(type(cause).__name__ in _BROKEN_OFF for cause in causes)
 
 
 def _from_response(error: Any, doing: str) -> TiervdbError:

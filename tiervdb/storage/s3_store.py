@@ -6,10 +6,11 @@ search, and on one event loop they need no thread each.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tiervdb.errors import (
     ObjectExistsError,
@@ -24,7 +25,10 @@ from tiervdb.storage.names import check_name, check_prefix
 from tiervdb.storage.object_store import ByteRange, ObjectStat, check_length
 from tiervdb.storage.os_errors import os_errors
 from tiervdb.storage.s3_clients import S3Clients
-from tiervdb.storage.s3_errors import s3_error, was_retried
+from tiervdb.storage.s3_errors import is_passing, s3_error, was_retried
+
+T = TypeVar("T")
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # seconds
 
 
 class S3Store:
@@ -51,39 +55,39 @@ class S3Store:
             self._clients.prepare(**self._at("none"))
 
     def get(self, key: str) -> bytes:
-        with self._translated("reading", key):
-            body = self._clients.boto.get_object(**self._at(key))["Body"]
-            with body:
+        def once() -> bytes:
+            with self._clients.boto.get_object(**self._at(key))["Body"] as body:
                 data: bytes = body.read()
             return data
 
+        return self._patiently("reading", key, once)
+
     def get_ranges(self, key: str, ranges: Sequence[ByteRange]) -> list[bytes]:
-        path = f"{self._bucket}/{self._at(key)['Key']}"
         asked = [r for r in ranges if r.length]
-        parts: list[bytes] = []
+        parts: Sequence[bytes] = ()
         if asked:
-            with self._translated("reading", key):
-                parts = self._clients.filesystem.cat_ranges(
-                    [path] * len(asked),
-                    [r.start for r in asked],
-                    [r.end for r in asked],
-                    batch_size=self._limits.connections,
-                    on_error="raise",
-                )
+            parts = self._fetch(key, asked)
+            if any(len(part) != r.length for part, r in zip(parts, asked, strict=True)):
+                parts = self._fetch(key, asked)  # cut short on its way, or is the object short?
         checked = (check_length(part, wanted, key, self.url) for part, wanted in zip(parts, asked, strict=True))
         return [next(checked) if r.length else b"" for r in ranges]
 
     def get_file(self, key: str, path: Path) -> None:
-        with self._translated("reading", key), os_errors("writing", path), path.open("wb") as file:
-            self._clients.boto.download_fileobj(**self._at(key), Fileobj=file)
+        def once() -> None:
+            with os_errors("writing", path), path.open("wb") as file:
+                self._clients.boto.download_fileobj(**self._at(key), Fileobj=file)
+
+        self._patiently("reading", key, once)
 
     def put(self, key: str, data: bytes) -> None:
-        with self._translated("writing", key):
-            self._clients.boto.put_object(**self._at(key), Body=data)
+        self._patiently("writing", key, lambda: self._clients.boto.put_object(**self._at(key), Body=data))
 
     def put_file(self, key: str, path: Path) -> None:
-        with os_errors("reading", path), path.open("rb") as file, self._translated("writing", key):
-            self._clients.boto.upload_fileobj(file, **self._at(key))
+        def once() -> None:
+            with os_errors("reading", path), path.open("rb") as file:
+                self._clients.boto.upload_fileobj(file, **self._at(key))
+
+        self._patiently("writing", key, once)
 
     def put_if_absent(self, key: str, data: bytes) -> None:
         try:
@@ -98,8 +102,7 @@ class S3Store:
             raise PreconditionFailedError(f"replacing {key} in {self.url}: it is missing; read it again") from error
 
     def stat(self, key: str) -> ObjectStat:
-        with self._translated("looking at", key):
-            found = self._clients.boto.head_object(**self._at(key))
+        found = self._patiently("looking at", key, lambda: self._clients.boto.head_object(**self._at(key)))
         return _stat(key, found["ContentLength"], found)
 
     def list(self, prefix: str) -> Iterator[ObjectStat]:
@@ -115,15 +118,13 @@ class S3Store:
                 yield _stat(found["Key"].removeprefix(self._prefix), found["Size"], found)
 
     def delete(self, key: str) -> None:
-        with self._translated("deleting", key):
-            self._clients.boto.delete_object(**self._at(key))
+        self._patiently("deleting", key, lambda: self._clients.boto.delete_object(**self._at(key)))
 
     def copy(self, source: str, target: str) -> None:
         if source == target:
             self.stat(source)
             return
-        with self._translated("copying", source):
-            self._clients.boto.copy(self._at(source), **self._at(target))
+        self._patiently("copying", source, lambda: self._clients.boto.copy(self._at(source), **self._at(target)))
 
     def close(self) -> None:
         self._clients.close()
@@ -133,6 +134,35 @@ class S3Store:
 
     def _at(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + check_name(key)}
+
+    def _fetch(self, key: str, ranges: Sequence[ByteRange]) -> Sequence[bytes]:
+        path = f"{self._bucket}/{self._at(key)['Key']}"
+
+        def once() -> Sequence[bytes]:
+            parts: Sequence[bytes] = self._clients.filesystem.cat_ranges(
+                [path] * len(ranges),
+                [r.start for r in ranges],
+                [r.end for r in ranges],
+                batch_size=self._limits.connections,
+                on_error="raise",
+            )
+            return parts
+
+        return self._patiently("reading", key, once)
+
+    def _patiently(self, doing: str, key: str, once: Callable[[], T]) -> T:
+        """Does what may be done twice, again and again while the store asks for patience, within ``retry_seconds``."""
+        deadline = time.monotonic() + self._limits.retry_seconds
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                with self._translated(doing, key):
+                    return once()
+            except StoreUnavailableError as error:
+                if not is_passing(error.__cause__) or time.monotonic() + pause > deadline:
+                    raise
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _put_settled(self, doing: str, key: str, data: bytes, condition: dict[str, str]) -> str:
         """A conditional PUT whose outcome is known in the end; returns the etag.

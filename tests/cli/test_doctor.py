@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.cli.conftest import Ask, Run
+from tiervdb.format import documents
+
+
+def test_a_directory(tmp_path: Path, run: Run, ask: Ask) -> None:
+    document = ask("doctor", tmp_path)
+    assert (document["usable"], document["conditional"], document["recorded"]) == (True, True, False)
+    assert {found["severity"] for found in document["findings"]} == {"ok"}
+    shown = run("doctor", tmp_path).stdout
+    assert "of two writers one is stopped" in shown
+    assert shown.endswith(": usable\n")
+    assert not (tmp_path / "store.json").exists()
+
+
+def test_the_record(tmp_path: Path, run: Run, ask: Ask) -> None:
+    assert "recorded in store.json" in run("doctor", tmp_path, "--record").stdout
+    found = documents.decode_store((tmp_path / "store.json").read_bytes(), "store.json")
+    assert (found.by, found.conditional, found.range_reads) == ("doctor", True, True)
+
+
+def test_single_writer_mode(ask: Ask, run: Run) -> None:
+    assert ask("doctor", "memory://cli/doctor")["conditional"] is False
+    assert "never write to it from two machines" in run("doctor", "memory://cli/doctor").stdout
+
+
+def test_a_store_that_is_away(tmp_path: Path, run: Run, ask: Ask) -> None:
+    assert ask("doctor", tmp_path / "nowhere", exit_code=8)["usable"] is False
+    assert "not usable" in run("doctor", tmp_path / "nowhere", exit_code=8).stdout
+    run("doctor", "s3://user:secret@bucket", exit_code=2)
