@@ -205,7 +205,7 @@ class Collection:
         view = self._session.view()
         schema = numbered(view, self._name, self._number)
         selection = select(ALL if columns is None else columns, schema, "scan: columns", vectors)
-        return row_reader(view, schema, to_filter(where, params, schema), selection)
+        return row_reader(self._session, view, schema, to_filter(where, params, schema), selection)
 
     def search(
         self,

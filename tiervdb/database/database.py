@@ -160,7 +160,8 @@ class Database:
     def snapshot(self, name: str, expires: datetime | timedelta | str | None = None) -> Snapshot:
         """Names the newest state and keeps it, at once and without a copy.
 
-        ``expires``: when it goes by itself, a time with a zone or a span from now. Raises AlreadyExistsError.
+        ``expires``: when it goes by itself, a time with a zone or a span from now. Raises AlreadyExistsError, unless
+        the snapshot of that name has expired: the new one takes its place.
         """
         return history.take_snapshot(self._session, name, expires)
 

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from tiervdb.clock import Clock, SystemClock
 from tiervdb.config import Durability, Options, TierPolicy
+from tiervdb.database import forgotten
 from tiervdb.database.database import Database
 from tiervdb.database.session import Session
 from tiervdb.engine import drop as dropping
 from tiervdb.engine import identity as identities
 from tiervdb.engine import open as engine
-from tiervdb.errors import FeatureUnavailableError, InvalidInputError, NotADatabaseError
+from tiervdb.errors import DatabaseLockedError, FeatureUnavailableError, InvalidInputError, NotADatabaseError
 from tiervdb.format import paths
 from tiervdb.storage.local_dir import LocalDir
 from tiervdb.storage.open import Store, open_store
 from tiervdb.storage.os_dir import OsDir
+
+_T = TypeVar("_T")
 
 READER = "opened with read_only=True; open it without to write"
 
@@ -95,7 +99,7 @@ def open_in(local: LocalDir, setting: engine.Setting, clock: Clock, rng: random.
     if read_only:
         reader, identity = engine.open_reader(local, setting, clock, rng)
         return Database(Session(reader, identity, clock, READER))
-    shard, identity = engine.open_shard(local, setting, clock, rng)
+    shard, identity = _unless_forgotten(lambda: engine.open_shard(local, setting, clock, rng))
     return Database(Session(shard, identity, clock, None))
 
 
@@ -108,8 +112,17 @@ def drop(path: str | PathLike[str], *, cold: Store | None = None) -> None:
     """
     local = _directory(path)
     store = open_store(cold or identities.read(local).cold_url or local.path(paths.COLD_DIR), create=False)
-    dropping.drop(local, store)
+    _unless_forgotten(lambda: dropping.drop(local, store))
     local.remove_empty_folders()
+
+
+def _unless_forgotten(action: Callable[[], _T]) -> _T:
+    """Once more after a lock was in the way that an object which is only garbage may have held."""
+    try:
+        return action()
+    except DatabaseLockedError:
+        forgotten.wait_for_all()
+    return action()
 
 
 def _store(cold: str | PathLike[str] | Store | None) -> Store | None:
