@@ -35,6 +35,11 @@ def close_with(owner: _T, source: Shard | Reader, identity: Identity) -> weakref
     return watching
 
 
+def directory(source: Shard | Reader) -> LocalDir:
+    """Where it lies."""
+    return source.core.env.local if isinstance(source, Shard) else source.env.local
+
+
 def wait_for_all() -> None:
     """Collects what is garbage, and waits until it is closed."""
     gc.collect()
@@ -43,12 +48,10 @@ def wait_for_all() -> None:
 
 
 def _forgotten(source: Shard | Reader, identity: Identity, pid: int) -> None:
-    local = source.core.env.local if isinstance(source, Shard) else source.env.local
+    local = directory(source)
     if os.getpid() != pid:  # in a child after fork the files are the parent's
         return
-    there = None
-    with suppress(BaseException):  # the end of a simulated machine, whose disk is left as it is
-        there = _is_there(local, identity)
+    there = is_there(local, identity)
     if there is None:
         return
     closing = threading.Thread(target=_close, args=(source, local, there), name=THREAD, daemon=True)
@@ -68,12 +71,14 @@ def _forgotten(source: Shard | Reader, identity: Identity, pid: int) -> None:
     )
 
 
-def _is_there(local: LocalDir, identity: Identity) -> bool:
-    """Whether the directory still holds the database: if not, errors while closing tell nothing new."""
-    try:
-        return identities.read(local).database_id == identity.database_id
-    except TiervdbError:
-        return False
+def is_there(local: LocalDir, identity: Identity) -> bool | None:
+    """Whether the directory still holds the database; None for a simulated disk of a machine that has ended."""
+    with suppress(BaseException):
+        try:
+            return identities.read(local).database_id == identity.database_id
+        except TiervdbError:
+            return False
+    return None
 
 
 def _close(source: Shard | Reader, local: LocalDir, there: bool) -> None:

@@ -47,7 +47,7 @@ class Session:
 
         ``shares``: the session whose cold store the source uses, and which closes it.
         """
-        self.path = source.core.env.local.root if isinstance(source, Shard) else source.env.local.root
+        self.path = forgotten.directory(source).root
         self.identity = identity
         self.clock = clock
         self.read_only = read_only
@@ -131,6 +131,9 @@ class Session:
 def _close_all() -> None:
     """What a program forgot to close is closed at its end: the log is sealed, threads and connections go in order."""
     for session in list(_sessions):
+        source = session._source
+        if source is None or forgotten.is_there(forgotten.directory(source), session.identity) is None:
+            continue
         try:
             session.close()
         except TiervdbError as error:  # the others are to be closed too
