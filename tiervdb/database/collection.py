@@ -159,12 +159,16 @@ class Collection:
     ) -> IngestResult:
         """Upserts a large source in many commits and bounded memory.
 
-        ``source``: the path of a Parquet, Arrow IPC or ``.npy`` file, an Arrow reader or anything that streams Arrow,
-        or a numpy array or memory map ``(n, dim)``. ``id`` and ``vector`` name its columns; for arrays ``id`` is an
-        array of n ids (else the row numbers). ``columns``: which of its other columns to load; None: all.
+        ``source``: the path of a Parquet, Arrow IPC or ``.npy`` file, an Arrow reader or anything that streams Arrow, a
+        numpy array or memory map ``(n, dim)``, or an iterator of tables or of ``(ids, vectors)`` or ``(ids, vectors,
+        columns)``. ``id`` and ``vector`` name its columns; for arrays ``id`` is an array of n ids (else the row
+        numbers). ``columns``: which of its other columns to load; None: all.
 
         ``resume``: a name for this load. Each commit notes it with the number of rows done, so that calling again with
-        the same name and source after a crash goes on where it stopped; a row is never there twice.
+        the same name and source after a crash goes on where it stopped; readers and iterators are read again up to
+        there. No row is left out, and none is there twice. Another source under the name raises InvalidInputError: a
+        file of another size or time of change, an array of another shape, a stream with other columns, or any whose
+        last loaded row is another.
         ``progress(done, total)`` is called after every commit; total is None where the source does not tell.
         Raises what upsert raises; rows of earlier commits stay.
         """
