@@ -8,6 +8,7 @@ from typing import Any, SupportsIndex, cast
 import numpy.typing as npt
 import pyarrow as pa
 
+from tiervdb.database.arguments import check_note
 from tiervdb.database.filters import Params, to_filter
 from tiervdb.database.hits import Hits
 from tiervdb.database.ingest import Progress, ingest
@@ -110,7 +111,7 @@ class Collection:
         schema = self.schema
         shard = self._session.shard("upsert")
         batch = whole_rows(rows, ids, vectors, columns, id, vector, schema)
-        return shard.commit([UpsertRows(schema.id, batch)], note)
+        return shard.commit([UpsertRows(schema.id, batch)], check_note(note))
 
     def update(
         self,
@@ -130,7 +131,7 @@ class Collection:
         schema = self.schema
         shard = self._session.shard("update")
         chosen = choose(ids, where, params, schema, "update", unique=True)
-        return shard.commit_where(update(chosen, columns, schema), schema, note)
+        return shard.commit_where(update(chosen, columns, schema), schema, check_note(note))
 
     def delete(
         self, *, ids: IdValues | None = None, where: str | None = None, params: Params = None, note: str | None = None
@@ -142,6 +143,7 @@ class Collection:
         schema = self.schema
         shard = self._session.shard("delete")
         chosen = choose(ids, where, params, schema, "delete", unique=False)
+        check_note(note)
         if chosen.ids is not None:
             return shard.commit(deletion(chosen)(shard.view(), None), note)
         return shard.commit_where(deletion(chosen), schema, note)

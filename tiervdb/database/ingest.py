@@ -34,7 +34,7 @@ def ingest(
 ) -> IngestResult:
     """See Collection.ingest."""
     shard = session.shard("ingest")
-    _check(tier, resume)
+    _check(tier, resume, columns)
     source = open_source(given, Fields(id, vector, columns), schema)
     started = session.clock.monotonic()
     before = None if resume is None else last_marker(session.log(), schema.id, resume)
@@ -86,7 +86,9 @@ def _load(source: Source, piece: Any, done: int, resume: str | None) -> Any:
         raise type(error)(f"{error}. The {done} rows before were written; correct the source and {again}") from error
 
 
-def _check(tier: str, resume: str | None) -> None:
+def _check(tier: str, resume: str | None, columns: object) -> None:
+    if isinstance(columns, str):
+        raise InvalidInputError(f"ingest: columns={columns!r} must be a list of column names; leave it out for all")
     if tier == "cold":
         raise FeatureUnavailableError(
             'ingest: this version loads to local disk first; use tier="hot", then db.demote() moves the rows'

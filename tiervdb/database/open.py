@@ -6,12 +6,12 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from os import PathLike
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from tiervdb.clock import Clock, SystemClock
 from tiervdb.config import Durability, Options, TierPolicy
 from tiervdb.database import forgotten
+from tiervdb.database.arguments import to_path
 from tiervdb.database.database import Database
 from tiervdb.database.session import Session
 from tiervdb.engine import drop as dropping
@@ -81,14 +81,7 @@ def open(
 
 
 def _directory(path: str | PathLike[str]) -> OsDir:
-    if not isinstance(path, str | PathLike):
-        raise InvalidInputError(f"{path!r} is no path; give the database's directory")
-    if "://" in str(path):
-        raise InvalidInputError(
-            f"{str(path).split('://')[0]}:// is no local directory, where a database lives; give a directory, "
-            "and the URL as cold= for its cold segments"
-        )
-    directory = Path(path).expanduser()
+    directory = to_path(path, "the database's directory")
     if directory.is_file():
         raise NotADatabaseError(f"{path} is a file, not a tiervdb database; give the path of a directory")
     return OsDir(directory)
@@ -126,4 +119,8 @@ def _unless_forgotten(action: Callable[[], _T]) -> _T:
 
 
 def _store(cold: str | PathLike[str] | Store | None) -> Store | None:
-    return cold if cold is None or isinstance(cold, Store) else Store(str(cold))
+    if cold is None or isinstance(cold, Store):
+        return cold
+    if isinstance(cold, str) and "://" in cold:
+        return Store(cold)
+    return Store(to_path(cold, "cold= a directory, a URL or a Store"))

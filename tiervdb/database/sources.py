@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tiervdb.database.arguments import to_path
 from tiervdb.database.chunks import CHUNKS, is_chunks, joined_chunks
 from tiervdb.database.inputs.arrays import arrow_errors
 from tiervdb.database.inputs.rows import known_column, name_fields, rows_from_arrays, rows_from_table
@@ -51,7 +52,7 @@ class Fields:
 def open_source(given: Any, fields: Fields, schema: CollectionSchema) -> Source:
     """The source of an ingest. Raises InvalidInputError or SchemaError for what cannot be one."""
     if isinstance(given, str | os.PathLike):
-        return _open_file(Path(given), fields, schema)
+        return _open_file(to_path(given, f"the path of a {FILES} file"), fields, schema)
     if isinstance(given, np.ndarray):
         return _arrays("array", given, ("array", given.shape, str(given.dtype)), fields, schema)
     if is_chunks(given):
