@@ -182,5 +182,10 @@ def test_export_replaces_nothing_unasked(path: Path, tmp_path: Path, run: Run) -
     assert len(pq.read_table(tmp_path / "mine.parquet")) == 100
 
 
+def test_export_writes_parquet_only(path: Path, tmp_path: Path, run: Run) -> None:
+    assert "ends in .parquet" in run("export", path, "points", tmp_path / "points.csv", exit_code=2).stderr
+    assert not (tmp_path / "points.csv").exists()
+
+
 def test_export_to_nowhere_leaves_nothing(path: Path, tmp_path: Path, run: Run) -> None:
     assert "cannot be written" in run("export", path, "points", tmp_path / "no" / "x.parquet", exit_code=2).stderr

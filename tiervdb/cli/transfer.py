@@ -85,6 +85,8 @@ def export(
 ) -> None:
     """Write a collection, or the rows that match, to a Parquet file, which `tiervdb import` makes equal again."""
     output = Output(json)
+    if file.suffix.lower() not in {".parquet", ".pq"}:
+        raise InvalidInputError(f"export: {file} is written as Parquet; give a name that ends in .parquet")
     if file.exists() and not force:
         raise AlreadyExistsError(f"export: {file} exists; choose another name, or say --force to replace it")
     with reading(path, at) as db:
