@@ -55,11 +55,12 @@ def _forgotten(source: Shard | Reader, identity: Identity, pid: int) -> None:
     if there is None:
         return
     closing = threading.Thread(target=_close, args=(source, local, there), name=THREAD, daemon=True)
+    _closing.add(closing)
     try:
         closing.start()
     except RuntimeError:
+        _closing.discard(closing)
         return  # the interpreter ends, and its locks with it
-    _closing.add(closing)
     # Python may collect in any thread, also in one that holds a lock which closing waits for: so never wait for long.
     if not threading.current_thread().name.startswith("tiervdb-"):
         closing.join(WAIT_SECONDS)
