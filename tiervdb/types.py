@@ -47,6 +47,7 @@ class CollectionSchema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     next_column_id: int = 1
 
     def column(self, name: str) -> Column | None:
+        """The column of that name; None if there is none."""
         return next((c for c in self.columns if c.name == name), None)
 
     @property

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pytest
 
 import tiervdb
 from tests.cli.conftest import Ask, Run
+from tiervdb.cli.exported import KEY
 
 
 @pytest.fixture
@@ -80,13 +82,83 @@ def test_files_that_cannot_be_read(tmp_path: Path, run: Run, name: str) -> None:
     assert name in run("import", tmp_path / "db", "things", tmp_path / name, exit_code=2).stderr
 
 
-def test_there_and_back(path: Path, tmp_path: Path, run: Run, ask: Ask) -> None:
-    document = ask("export", path, "points", tmp_path / "points.parquet")
-    assert document["rows"] == 100
-    run("import", tmp_path / "other", "points", tmp_path / "points.parquet")
-    with tiervdb.open(path) as one, tiervdb.open(tmp_path / "other") as other:
-        every = [f"p{i}" for i in range(100)]
-        assert one["points"].get(every, vectors=True).equals(other["points"].get(every, vectors=True))
+@pytest.fixture
+def things(tmp_path: Path) -> Path:
+    """A database whose collections differ from the default in everything, one of them empty."""
+    with tiervdb.open(tmp_path / "things") as db:
+        columns = {"size": "int32", "seen": "timestamp[us, UTC]", "text": "string", "tags": "list<string>"}
+        given = {"dim": 2, "metric": "ip", "id_type": "int64", "columns": columns, "stored": ["text"]}
+        db.create_collection("full", **given).upsert(ids=[1, 2], vectors=[[1, 2], [0, 0]], columns={"size": [5, None]})
+        db.create_collection("empty", **given)
+    return tmp_path / "things"
+
+
+def definition(schema: tiervdb.CollectionSchema) -> Any:
+    return schema.dim, schema.metric, schema.id_type, [(c.name, c.type, c.stored) for c in schema.columns]
+
+
+@pytest.mark.parametrize("name", ["full", "empty"])
+def test_there_and_back(things: Path, tmp_path: Path, run: Run, name: str) -> None:
+    run("export", things, name, tmp_path / "x.parquet")
+    run("import", tmp_path / "other", name, tmp_path / "x.parquet")
+    with tiervdb.open(things) as one, tiervdb.open(tmp_path / "other") as other:
+        assert definition(one[name].schema) == definition(other[name].schema)
+        assert one[name].get([1, 2], vectors=True).equals(other[name].get([1, 2], vectors=True))
+
+
+def test_options_go_before_what_was_exported(things: Path, tmp_path: Path, run: Run) -> None:
+    run("export", things, "full", tmp_path / "x.parquet")
+    run("import", things, "other", tmp_path / "x.parquet", "--metric", "l2", "--stored", "", "--columns", "text")
+    with tiervdb.open(things) as db:
+        assert definition(db["other"].schema) == (2, "l2", "int64", [("text", "string", False)])
+
+
+def test_files_that_other_tools_changed_since(things: Path, tmp_path: Path, run: Run) -> None:
+    run("export", things, "full", tmp_path / "x.parquet")
+    table = pq.read_table(tmp_path / "x.parquet").drop_columns(["seen"]).append_column("more", pa.array([1.5, 2.5]))
+    pq.write_table(table, tmp_path / "x.parquet")
+    run("import", things, "other", tmp_path / "x.parquet")
+    with tiervdb.open(things) as db:
+        assert {c.name: c.type for c in db["other"].schema.columns} == {
+            "size": "int32",
+            "text": "string",
+            "tags": "list<string>",
+            "more": "float64",
+        }
+        assert db["other"].schema.metric == "ip"
+    for wrong, said in ((b"{}", "cannot be read"), (b'{"version":2}', "cannot be read")):
+        pq.write_table(table.replace_schema_metadata({KEY: wrong}), tmp_path / "x.parquet")
+        assert said in run("import", things, "wrong", tmp_path / "x.parquet", exit_code=2).stderr
+
+
+def test_contradictions_are_errors(things: Path, path: Path, tmp_path: Path, run: Run) -> None:
+    with tiervdb.open(things) as db:
+        db.create_collection("plain", dim=2, id_type="int64")
+    run("export", things, "full", tmp_path / "x.parquet", "--columns", "")
+    load = ("import", things, "plain", tmp_path / "x.parquet")
+    assert "exported from one with metric ip; say --metric cosine" in run(*load, exit_code=2).stderr
+    assert "--metric l2 was asked for" in run(*load, "--metric", "l2", exit_code=2).stderr
+    assert "stored columns are none" in run(*load, "--stored", "text", exit_code=2).stderr
+    assert "all zeros" in run(*load, "--metric", "cosine", exit_code=2).stderr
+    table = pq.read_table(tmp_path / "x.parquet")
+    wider = pa.FixedSizeListArray.from_arrays(pa.array(np.ones(6, np.float32)), 3)
+    pq.write_table(table.set_column(1, "vector", wider), tmp_path / "x.parquet")
+    assert "says 2 dimensions and its vectors have 3" in run(*load[:2], "new", load[3], exit_code=2).stderr
+
+
+def test_an_import_commits_whole_batches(tmp_path: Path, rows: pa.Table, run: Run) -> None:
+    pq.write_table(rows.rename_columns(["id", "size", "vector"]), tmp_path / "rows.parquet")
+    run("import", tmp_path / "db", "things", tmp_path / "rows.parquet")
+    with tiervdb.open(tmp_path / "db") as db:
+        assert db.log()["upserted"].to_pylist() == [0, 50]
+
+
+def test_an_import_that_loads_nothing_leaves_no_collection(tmp_path: Path, run: Run) -> None:
+    table = pa.table({"id": ["a"], "vector": [[0.0, 0.0]]})
+    pq.write_table(table, tmp_path / "zero.parquet")
+    run("import", tmp_path / "db", "things", tmp_path / "zero.parquet", exit_code=2)
+    with tiervdb.open(tmp_path / "db") as db:
+        assert db.collections() == []
 
 
 def test_export_of_some(path: Path, tmp_path: Path, run: Run) -> None:
@@ -108,6 +180,11 @@ def test_export_replaces_nothing_unasked(path: Path, tmp_path: Path, run: Run) -
     assert (tmp_path / "mine.parquet").read_text() == "precious"
     run("export", path, "points", tmp_path / "mine.parquet", "--force")
     assert len(pq.read_table(tmp_path / "mine.parquet")) == 100
+
+
+def test_export_writes_parquet_only(path: Path, tmp_path: Path, run: Run) -> None:
+    assert "ends in .parquet" in run("export", path, "points", tmp_path / "points.csv", exit_code=2).stderr
+    assert not (tmp_path / "points.csv").exists()
 
 
 def test_export_to_nowhere_leaves_nothing(path: Path, tmp_path: Path, run: Run) -> None:

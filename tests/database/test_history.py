@@ -11,6 +11,7 @@ import pytest
 
 import tiervdb
 from tests.database.conftest import COLUMNS, DIM, OPTIONS, Words
+from tests.support.crash_dir import CrashDir, every_crash
 from tiervdb.clock import ManualClock
 from tiervdb.database.open import open_in
 from tiervdb.engine.open import Setting
@@ -103,6 +104,58 @@ def test_snapshots_expire(path: Path) -> None:
         for wrong in (dt.timedelta(0), dt.datetime(2000, 1, 1, tzinfo=dt.UTC), dt.datetime(2100, 1, 1), "soon"):
             with pytest.raises(InvalidInputError, match="snapshot: expires"):
                 db.snapshot("wrong", expires=wrong)
+
+
+def test_an_expired_snapshot_makes_room_for_another_of_its_name(path: Path) -> None:
+    clock = ManualClock()
+    with open_in(OsDir(path), Setting(options=OPTIONS), clock, random.Random(1), read_only=False) as db:
+        words = db.create_collection("words", dim=1)
+        old = db.snapshot("daily", expires=dt.timedelta(hours=1))
+        words.upsert(ids=["a"], vectors=[[1]])
+        clock.advance(3599)
+        with pytest.raises(AlreadyExistsError):
+            db.snapshot("daily")
+        clock.advance(1)
+        before = db.seq
+        new = db.snapshot("daily", expires=dt.timedelta(hours=1))
+        assert db.seq == before + 1  # one commit: at no moment was there none
+        assert [(s.name, s.pin) for s in db.snapshots()] == [("daily", new.pin)]
+        assert [p.id for p in db.pins()] == [new.pin] != [old.pin]
+        db.maintain()
+        with db.at("daily") as kept:
+            assert len(kept["words"]) == 1
+    with open_in(OsDir(path), Setting(options=OPTIONS), clock, random.Random(2), read_only=False) as db:
+        assert [s.pin for s in db.snapshots()] == [new.pin]
+        clock.advance(3600)
+        db.maintain()
+        assert db.snapshots() == []
+        assert db.pins() == []
+
+
+def test_a_crash_while_a_snapshot_takes_the_place_of_an_expired_one(tmp_path: Path) -> None:
+    """At every step there is one of that name, the old or the new, and no pin of another."""
+    clock = ManualClock()
+    setting = Setting(options=OPTIONS)
+    first: list[str] = []
+    seen: set[bool] = set()
+
+    def work(local: CrashDir) -> None:
+        first.clear()
+        clock.us = ManualClock().us
+        with open_in(local, setting, clock, random.Random(1), read_only=False) as db:
+            first.append(db.snapshot("daily", expires=dt.timedelta(hours=1)).pin)
+            clock.advance(3600)
+            db.snapshot("daily")
+
+    for local in every_crash(work, tmp_path):
+        local.drop_unsynced()
+        if first:
+            with open_in(OsDir(local.root), setting, clock, random.Random(2), read_only=False) as db:
+                [kept] = db.snapshots()
+                assert [pin.id for pin in db.pins()] == [kept.pin]
+                assert kept.consistency == "fsync"
+                seen.add(kept.pin == first[0])
+    assert seen == {True, False}
 
 
 def test_states_by_seq_and_time(path: Path) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +68,13 @@ def batches() -> Iterator[pa.RecordBatch]:
         lambda: TABLE,
         lambda: TABLE.to_reader(max_chunksize=7),
         lambda: pa.RecordBatchReader.from_batches(TABLE.schema, batches()),
+        batches,
+        lambda: (pa.Table.from_batches([b]).to_pandas() for b in batches()),
         TABLE.to_pandas,
         lambda: pl.from_arrow(TABLE),
         TABLE.to_pylist,
     ],
-    ids=["table", "reader", "generator", "pandas", "polars", "dicts"],
+    ids=["table", "reader", "generator", "iterator", "frames", "pandas", "polars", "dicts"],
 )
 def test_streams_are_loaded_in_many_commits(target: tiervdb.Collection, source: Any) -> None:
     result = target.ingest(source(), **NAMES)
@@ -181,10 +184,109 @@ def test_a_load_into_a_new_collection_of_that_name_starts_anew(db: tiervdb.Datab
     assert again.ingest(TABLE, **NAMES, resume="load").skipped == 0
 
 
-def test_another_source_under_the_same_name_is_noticed(target: tiervdb.Collection) -> None:
+def chunks(vectors: np.ndarray = X, size: int = 70) -> Iterator[tuple[Any, ...]]:
+    for i in range(0, ROWS, size):
+        part = slice(i, i + size)
+        yield [f"w{n}" for n in range(ROWS)[part]], vectors[part].astype(np.float64), {"rank": np.arange(ROWS)[part]}
+
+
+def test_an_iterator_of_ids_and_vectors(target: tiervdb.Collection, db: tiervdb.Database) -> None:
+    assert target.ingest(chunks()).commits == 7
+    assert_loaded(target)
+    numbers = db.create_collection("numbers", dim=4, id_type="int64", columns={"more": "string"})
+    assert numbers.ingest((np.arange(i, i + 10), X[i : i + 10]) for i in range(0, 100, 10)).rows == 100
+    assert numbers.get(99, vectors=True).to_pylist() == [{"id": 99, "more": None, "vector": X[99].tolist()}]
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (lambda: iter([]), "the iterator is empty; give one that yields Arrow tables"),
+        (lambda: iter([(["a"], X[:1]), TABLE]), "chunk 1 is Table; give .* all of one kind"),
+        (lambda: iter([TABLE, (["a"], X[:1])]), "chunk 1 is tuple"),
+        (lambda: iter([(["a"],)]), "chunk 0 is tuple"),
+        (lambda: iter([(["a"], X[:1, :3])]), "chunk 0: vectors: .*3"),
+        (lambda: iter([(["a", "b"], X[:1])]), "chunk 0: 2 ids and 1 vectors"),
+        (lambda: iter(["text"]), "chunk 0 is str"),
+        (lambda: iter([5]), "chunk 0: rows of type int"),
+        (lambda: iter([TABLE, TABLE.drop_columns(["rank"])]), "chunk 1 has the columns word, embedding, and the first"),
+    ],
+)
+def test_iterators_of_something_else(target: tiervdb.Collection, source: Any, said: str) -> None:
+    with pytest.raises(InvalidInputError, match=said):
+        target.ingest(source(), **(NAMES if "chunk 1" in said and "Table" not in said else {}))
+
+
+def test_names_of_columns_for_an_iterator_of_arrays(target: tiervdb.Collection) -> None:
+    with pytest.raises(InvalidInputError, match="name columns, and the iterator yields arrays"):
+        target.ingest(chunks(), vector="embedding")
+    with pytest.raises(InvalidInputError, match="name columns, and the iterator yields arrays"):
+        target.ingest(chunks(), id=np.arange(ROWS))
+
+
+SOURCES: dict[str, Callable[[Path], Any]] = {
+    "parquet": lambda folder: folder / "x.parquet",
+    "arrow": lambda folder: folder / "x.arrow",
+    "npy": lambda folder: folder / "x.npy",
+    "memory map": lambda folder: np.load(folder / "x.npy", mmap_mode="r"),
+    "array": lambda _: X.copy(),
+    "table": lambda _: NUMBERED,
+    "reader": lambda _: NUMBERED.to_reader(max_chunksize=64),
+    "iterator": lambda _: iter(NUMBERED.to_batches(max_chunksize=64)),
+    "chunks": lambda _: ((np.arange(i, i + 50), X[i : i + 50]) for i in range(0, ROWS, 50)),
+}
+NUMBERED = pa.table({"id": np.arange(ROWS), "vector": TABLE["embedding"]})
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.parametrize("stop_after", [150, 300, 900, 1000])
+def test_every_kind_of_source_goes_on(db: tiervdb.Database, tmp_path: Path, kind: str, stop_after: int) -> None:
+    """No row is left out, none is written twice."""
+    pq.write_table(NUMBERED, tmp_path / "x.parquet", row_group_size=300)
+    pyarrow.feather.write_feather(NUMBERED, tmp_path / "x.arrow", chunksize=90)
+    np.save(tmp_path / "x.npy", X)
+    rows = db.create_collection("rows", dim=4, id_type="int64")
+
+    def stop(done: int, _total: int | None) -> None:
+        if done >= stop_after:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        rows.ingest(SOURCES[kind](tmp_path), resume="load", progress=stop)
+    result = rows.ingest(SOURCES[kind](tmp_path), resume="load")
+    assert (result.skipped, result.rows) == (stop_after, ROWS - stop_after)
+    assert sum(db.log(collection="rows")["upserted"].to_pylist()) == ROWS
+    got = rows.scan(vectors=True).read_all().sort_by("id")
+    assert got["id"].to_pylist() == list(range(ROWS))
+    np.testing.assert_array_equal(got["vector"].combine_chunks().flatten().to_numpy().reshape(-1, 4), X)
+
+
+def test_another_source_under_the_same_name_is_noticed(target: tiervdb.Collection, parquet: Path) -> None:
     target.ingest(TABLE, **NAMES, resume="load")
     with pytest.raises(InvalidInputError, match="1000 rows were loaded as 'load', but this source has 10"):
         target.ingest(TABLE[:10], **NAMES, resume="load")
+    changed = TABLE.set_column(0, "word", pa.array([*TABLE["word"].to_pylist()[:-1], "other"]))
+    with pytest.raises(InvalidInputError, match=r"has another row 1000; give the same source, or another name"):
+        target.ingest(changed, **NAMES, resume="load")
+    with pytest.raises(InvalidInputError, match="differs in its kind, columns or number of rows"):
+        target.ingest(TABLE.append_column("pos", TABLE["word"]), **NAMES, columns=[], resume="load")
+    target.ingest(parquet, **NAMES, resume="file")
+    stat = parquet.stat()
+    os.utime(parquet, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    with pytest.raises(InvalidInputError, match="differs in its size or the time of its last change"):
+        target.ingest(parquet, **NAMES, resume="file")
+    target.ingest(batches(), **NAMES, resume="stream")
+    with pytest.raises(InvalidInputError, match="has fewer than 1000 rows"):
+        target.ingest(iter([TABLE[:999]]), **NAMES, resume="stream")
+
+
+def test_another_array_under_the_same_name_is_noticed(db: tiervdb.Database) -> None:
+    rows = db.create_collection("rows", dim=4, id_type="int64")
+    rows.ingest(X[:500], resume="load")
+    with pytest.raises(InvalidInputError, match="differs in its shape or type"):
+        rows.ingest(X, resume="load")
+    with pytest.raises(InvalidInputError, match="has another row 500"):
+        rows.ingest(X[500:], resume="load")
 
 
 def test_a_flaw_stops_the_load_and_says_how_far_it_came(target: tiervdb.Collection) -> None:
@@ -196,6 +298,8 @@ def test_a_flaw_stops_the_load_and_says_how_far_it_came(target: tiervdb.Collecti
     ):
         target.ingest(data, resume="l")
     assert len(target) == 300
+    with pytest.raises(InvalidInputError, match=r"row 0 .*Nothing was written$"):
+        target.ingest(X * np.nan, id=[str(i) for i in range(ROWS)])
 
 
 def test_a_source_that_fails_while_it_is_read(target: tiervdb.Collection) -> None:

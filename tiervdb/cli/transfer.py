@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
 import tiervdb
 from tiervdb.cli import readable
+from tiervdb.cli.exported import with_schema
+from tiervdb.cli.fitting import Wanted, fitting
 from tiervdb.cli.opening import reading
 from tiervdb.cli.options import (
     At,
@@ -38,72 +39,37 @@ def import_(
     id: Annotated[str | None, typer.Option("--id", help="Column of the ids.  [default: id]")] = None,
     vector: Annotated[str | None, typer.Option("--vector", help="Column of the vectors.  [default: vector]")] = None,
     columns: Columns = None,
-    metric: Annotated[str, typer.Option(help="Of a new collection: cosine, l2 or ip.")] = "cosine",
+    metric: Annotated[
+        str | None, typer.Option(help="cosine, l2 or ip.  [default: as exported, else cosine]", show_default=False)
+    ] = None,
     stored: Annotated[
-        str | None, typer.Option(help="Columns of a new collection that are never filtered on, say long text.")
+        str | None,
+        typer.Option(help="Columns of a new collection that are never filtered on: long text.  [default: as exported]"),
     ] = None,
     resume: Annotated[
         str | None, typer.Option(help="A name for this load: the same command goes on where it was interrupted.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Load a file into a collection, which is made if there is none of that name."""
+    """Load a file into a collection, which is made if there is none of that name.
+
+    A file that `tiervdb export` wrote makes an equal collection: it carries metric, id type and columns.
+    """
     output = Output(json)
     names = column_names(columns)
-    chosen = None if names == "*" else names
-    with tiervdb.open(path) as db:
-        if collection not in db:
-            create(db, collection, file, id, vector, chosen, metric, column_names(stored) or ())
-        with output.progress(f"import {file.name}") as advance:
-            result = db[collection].ingest(file, id=id, vector=vector, columns=chosen, resume=resume, progress=advance)
+    chosen = None if names is None or names == "*" else list(names)
+    wanted = Wanted(id, vector, chosen, metric, None if stored is None else list(column_names(stored) or ()))
+    with (
+        tiervdb.open(path) as db,
+        fitting(db, collection, file, wanted) as rows,
+        output.progress(f"import {file.name}") as advance,
+    ):
+        result = rows.ingest(file, id=id, vector=vector, columns=chosen, resume=resume, progress=advance)
     output.document({"collection": collection, "file": file, "result": result})
     done = readable.plural(result.rows, "row")
     output.say(f"imported {done} into {collection!r} in {readable.milliseconds(result.seconds)}")
     if result.skipped:
         output.say(f"{readable.plural(result.skipped, 'row')} were there from an earlier run")
-
-
-def create(
-    db: tiervdb.Database,
-    name: str,
-    file: Path,
-    id: str | None,
-    vector: str | None,
-    columns: Any,
-    metric: str,
-    stored: Any,
-) -> None:
-    """An empty collection that the rows of the file fit into."""
-    if file.suffix == ".npy":
-        db.create_collection(name, dim=matrix(file).shape[1], metric=metric, id_type="int64")
-        return
-    first = first_row(file)
-    if columns is not None:
-        first = first.select([c for c in first.column_names if c in {id or "id", vector or "vector", *columns}])
-    db.create_collection(name, data=first, id=id, vector=vector, metric=metric, stored=stored)
-
-
-def matrix(file: Path) -> np.ndarray[Any, Any]:
-    """A memory map of a .npy file of vectors."""
-    try:
-        array: np.ndarray[Any, Any] = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InvalidInputError(f"import {file}: cannot be read: {error}") from None
-    if array.ndim != 2:
-        raise InvalidInputError(f"import {file}: an array of shape {array.shape}; give (rows, dim)")
-    return array
-
-
-def first_row(file: Path) -> pa.Table:
-    """One row is enough to tell types and dimension; the load writes it again."""
-    try:
-        if file.suffix.lower() in {".parquet", ".pq"}:
-            batches = pq.ParquetFile(file).iter_batches(batch_size=1)
-        else:
-            batches = iter([pa.ipc.open_file(pa.memory_map(str(file))).get_batch(0)])
-        return pa.Table.from_batches([next(batches)]).slice(0, 1)
-    except (OSError, pa.ArrowException, StopIteration) as error:
-        raise InvalidInputError(f"import {file}: cannot be read: {error or 'it has no rows'}") from None
 
 
 def export(
@@ -117,8 +83,10 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
     json: Json = False,
 ) -> None:
-    """Write a collection, or the rows that match, to a Parquet file."""
+    """Write a collection, or the rows that match, to a Parquet file, which `tiervdb import` makes equal again."""
     output = Output(json)
+    if file.suffix.lower() not in {".parquet", ".pq"}:
+        raise InvalidInputError(f"export: {file} is written as Parquet; give a name that ends in .parquet")
     if file.exists() and not force:
         raise AlreadyExistsError(f"export: {file} exists; choose another name, or say --force to replace it")
     with reading(path, at) as db:
@@ -127,17 +95,17 @@ def export(
         total = rows.count(**given)
         stream = rows.scan(**given, columns=column_names(columns), vectors=True)
         with output.progress(f"export {collection}") as advance:
-            written = write_whole(stream, file, total, advance)
+            written = write_whole(stream, with_schema(stream.schema, rows.schema), file, total, advance)
     output.document({"collection": collection, "file": file, "rows": written, "bytes": file.stat().st_size})
     output.say(f"exported {readable.plural(written, 'row')} to {file}, {readable.size(file.stat().st_size)}")
 
 
-def write_whole(stream: pa.RecordBatchReader, file: Path, total: int, advance: Advance) -> int:
+def write_whole(stream: pa.RecordBatchReader, fields: pa.Schema, file: Path, total: int, advance: Advance) -> int:
     """Under another name first: a file that is there is whole."""
     partial = file.with_name(f"{file.name}.partial")
     written = 0
     try:
-        with pq.ParquetWriter(partial, stream.schema) as writer:
+        with pq.ParquetWriter(partial, fields) as writer:
             for batch in stream:
                 writer.write_batch(batch)
                 written += len(batch)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from os import PathLike
-from pathlib import Path
 
 from tiervdb.config import Options
+from tiervdb.database.arguments import to_path
 from tiervdb.engine import check as engine
 from tiervdb.engine import identity as identities
 from tiervdb.engine.check import Finding, Progress
@@ -29,7 +29,7 @@ def check(
     is an error. Beside a process that writes, files that come and go meanwhile may be reported.
     Raises NotADatabaseError.
     """
-    local = OsDir(Path(path))
+    local = OsDir(to_path(path, "the database's directory"))
     try:
         cold_url = identities.read(local).cold_url
     except CorruptionError as error:

@@ -8,6 +8,7 @@ from typing import Any, SupportsIndex, cast
 import numpy.typing as npt
 import pyarrow as pa
 
+from tiervdb.database.arguments import check_note
 from tiervdb.database.filters import Params, to_filter
 from tiervdb.database.hits import Hits
 from tiervdb.database.ingest import Progress, ingest
@@ -110,7 +111,7 @@ class Collection:
         schema = self.schema
         shard = self._session.shard("upsert")
         batch = whole_rows(rows, ids, vectors, columns, id, vector, schema)
-        return shard.commit([UpsertRows(schema.id, batch)], note)
+        return shard.commit([UpsertRows(schema.id, batch)], check_note(note))
 
     def update(
         self,
@@ -130,7 +131,7 @@ class Collection:
         schema = self.schema
         shard = self._session.shard("update")
         chosen = choose(ids, where, params, schema, "update", unique=True)
-        return shard.commit_where(update(chosen, columns, schema), schema, note)
+        return shard.commit_where(update(chosen, columns, schema), schema, check_note(note))
 
     def delete(
         self, *, ids: IdValues | None = None, where: str | None = None, params: Params = None, note: str | None = None
@@ -142,6 +143,7 @@ class Collection:
         schema = self.schema
         shard = self._session.shard("delete")
         chosen = choose(ids, where, params, schema, "delete", unique=False)
+        check_note(note)
         if chosen.ids is not None:
             return shard.commit(deletion(chosen)(shard.view(), None), note)
         return shard.commit_where(deletion(chosen), schema, note)
@@ -159,16 +161,20 @@ class Collection:
     ) -> IngestResult:
         """Upserts a large source in many commits and bounded memory.
 
-        ``source``: the path of a Parquet, Arrow IPC or ``.npy`` file, an Arrow reader or anything that streams Arrow,
-        or a numpy array or memory map ``(n, dim)``. ``id`` and ``vector`` name its columns; for arrays ``id`` is an
-        array of n ids (else the row numbers). ``columns``: which of its other columns to load; None: all.
+        ``source``: the path of a Parquet, Arrow IPC or ``.npy`` file, an Arrow reader or anything that streams Arrow, a
+        numpy array or memory map ``(n, dim)``, or an iterator of tables or of ``(ids, vectors)`` or ``(ids, vectors,
+        columns)``. ``id`` and ``vector`` name its columns; for arrays ``id`` is an array of n ids (else the row
+        numbers). ``columns``: which of its other columns to load; None: all.
 
         ``tier="cold"``: rows go to the cold store while the load runs, a few 100,000 at a time, without the indexes
         that only hot rows need; all are there when it returns, and local disk holds two such parts at most. Rows that
         others write to the collection meanwhile go with them.
 
         ``resume``: a name for this load. Each commit notes it with the number of rows done, so that calling again with
-        the same name and source after a crash goes on where it stopped; a row is never there twice.
+        the same name and source after a crash goes on where it stopped; readers and iterators are read again up to
+        there. No row is left out, and none is there twice. Another source under the name raises InvalidInputError: a
+        file of another size or time of change, an array of another shape, a stream with other columns, or any whose
+        last loaded row is another.
         ``progress(done, total)`` is called after every commit; total is None where the source does not tell.
         Raises what upsert raises; rows of earlier commits stay. For the cold tier also StoreUnavailableError or
         StoreRefusedError, and StateError while another load of the collection goes there.
@@ -210,7 +216,7 @@ class Collection:
         view = self._session.view()
         schema = numbered(view, self._name, self._number)
         selection = select(ALL if columns is None else columns, schema, "scan: columns", vectors)
-        return row_reader(view, schema, to_filter(where, params, schema), selection)
+        return row_reader(self._session, view, schema, to_filter(where, params, schema), selection)
 
     def search(
         self,

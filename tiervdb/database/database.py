@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection as Names
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from tiervdb.config import TierPolicy
 from tiervdb.database import history, report, tiers
+from tiervdb.database.arguments import check_note, to_path
 from tiervdb.database.batch import Batch
 from tiervdb.database.collection import Collection
 from tiervdb.database.create import create_collection
@@ -21,7 +22,7 @@ from tiervdb.database.session import Session, named
 from tiervdb.database.tiers import Progress
 from tiervdb.database.values import PinInfo, Snapshot, Stats, Status, TierMove
 from tiervdb.engine.tiering import TierResult
-from tiervdb.errors import NoRepositoryError
+from tiervdb.errors import NoRepositoryError, PinNotFoundError
 from tiervdb.format.operations import DropCollection
 from tiervdb.target import Target
 from tiervdb.types import Commit, IdType, Metric
@@ -107,6 +108,10 @@ class Database:
         """The collection of that name. Raises CollectionNotFoundError, which is also a KeyError."""
         return Collection(self._session, name, named(self._session.view(), name).id)
 
+    def __iter__(self) -> Iterator[str]:
+        """The names of all collections, sorted."""
+        return iter(self.collections())
+
     def __contains__(self, name: object) -> bool:
         return name in self._session.view().collections()
 
@@ -123,7 +128,7 @@ class Database:
             b["chunks"].delete(where="document = ?", params=[7])
             b["chunks"].upsert(ids=ids, vectors=vectors)
         """
-        return Batch(self._session, note)
+        return Batch(self._session, check_note(note))
 
     def flush(self) -> None:
         """Moves what is in memory and in the log into segments on disk. Not needed for durability."""
@@ -173,7 +178,8 @@ class Database:
     def snapshot(self, name: str, expires: datetime | timedelta | str | None = None) -> Snapshot:
         """Names the newest state and keeps it, at once and without a copy.
 
-        ``expires``: when it goes by itself, a time with a zone or a span from now. Raises AlreadyExistsError.
+        ``expires``: when it goes by itself, a time with a zone or a span from now. Raises AlreadyExistsError, unless
+        the snapshot of that name has expired: the new one takes its place.
         """
         return history.take_snapshot(self._session, name, expires)
 
@@ -192,7 +198,10 @@ class Database:
 
     def release_pin(self, id: str) -> None:
         """Releases the pin of a holder that is gone for good. Raises PinNotFoundError."""
-        self._session.shard("release a pin").release_pin(id)
+        shard = self._session.shard("release a pin")
+        if not isinstance(id, str):
+            raise PinNotFoundError(f"{id!r} is no id of a pin; db.pins() lists them")
+        shard.release_pin(id)
 
     def at(
         self,
@@ -218,7 +227,9 @@ class Database:
         Local files are hard links, objects in a shared cold store are pinned there: nothing is copied where that works.
         Raises AlreadyExistsError if the path exists.
         """
-        return history.clone(self._session, Path(path), history.to_target(at, None, None))
+        return history.clone(
+            self._session, to_path(path, "the new database's directory"), history.to_target(at, None, None)
+        )
 
     def log(
         self,

@@ -78,7 +78,7 @@ def session_at(session: Session, target: Target) -> Session:
     else:
         reader = Reader(env, lambda: _stretch_to(session, env, target), moves=False)
     why = f"a view of the past, as of commit {reader.view().seq}"
-    return Session(reader, session.identity, session.clock, why, shares=True)
+    return Session(reader, session.identity, session.clock, why, shares=session)
 
 
 def _stretch_to(session: Session, env: ReaderSurroundings, target: Target) -> Stretch:

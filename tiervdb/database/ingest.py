@@ -7,16 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
+from tiervdb.database.markers import Marker, another, check_same, digest, last_marker, last_row, seqs_of
 from tiervdb.database.session import Session
 from tiervdb.database.sources import Fields, Source, open_source, read_pieces
 from tiervdb.database.values import IngestResult
 from tiervdb.engine.shard import Shard
 from tiervdb.errors import InvalidInputError
 from tiervdb.format.operations import UpsertRows
-from tiervdb.types import CollectionSchema
+from tiervdb.types import CollectionSchema, RowBatch
 
 Progress = Callable[[int, int | None], None]  # rows done; rows in all, None if that is not known
 
@@ -38,23 +36,23 @@ def ingest(
 ) -> IngestResult:
     """See Collection.ingest."""
     shard = session.shard("ingest")
-    _check(tier, resume)
+    _check(tier, resume, columns)
     source = open_source(given, Fields(id, vector, columns), schema)
     started = session.clock.monotonic()
     log = None if resume is None else session.log()
-    skipped = 0 if log is None or resume is None else rows_done(log, schema.id, resume)
-    if source.total is not None and skipped > source.total:
-        raise InvalidInputError(
-            f"ingest {source.name}: {skipped} rows were loaded as {resume!r}, but this source has {source.total}; "
-            "give the same source, or another name with resume="
-        )
+    before = None if log is None or resume is None else last_marker(log, schema.id, resume)
+    skipped = 0 if before is None else before.rows
+    if before is not None:
+        check_same(source, before)
     done, commits, seq = skipped, 0, session.view().seq
     rows = max(1, min(COMMIT_ROWS, COMMIT_FLOATS // schema.dim))
-    with _demoting(shard, schema, tier, seq, _earlier_run(log, schema.id, resume)) as committed:
-        for piece in read_pieces(source, skipped, rows):
-            batch = _load(source, piece, done, resume)
+    earlier = None if log is None or resume is None else seqs_of(log, schema.id, resume)
+    with _demoting(shard, schema, tier, seq, earlier) as committed:
+        for batch in _batches(source, before, resume, rows):
             done += len(batch)
-            note = f"ingest of {source.name}" if resume is None else marker(resume, schema.id, done)
+            note = f"ingest of {source.name}"
+            if resume is not None:
+                note = Marker(resume, schema.id, done, digest(*source.marks), last_row(batch)).note
             seq = shard.commit([UpsertRows(schema.id, batch)], note).seq
             commits += 1
             if progress is not None:
@@ -63,32 +61,21 @@ def ingest(
     return IngestResult(done - skipped, skipped, commits, seq, session.clock.monotonic() - started)
 
 
-def marker(resume: str, collection: int, done: int) -> str:
-    """The note of a named load's commit: durable with its rows, it tells how many rows were loaded up to it."""
-    return f"ingest {resume}: {done} rows of collection {collection}"
-
-
-def rows_done(log: pa.Table, collection: int, resume: str) -> int:
-    """How many rows a load of this name has committed, by its last marker in the log; 0 if there is none.
-
-    A marker that the log no longer has costs time, not correctness: rows are written again under the same ids.
-    """
-    pattern = re.compile(rf"ingest {re.escape(resume)}: ([0-9]+) rows of collection {collection}")
-    notes = log.column("note")
-    for note in reversed(notes.filter(pc.starts_with(notes, f"ingest {resume}: ")).to_pylist()):
-        if found := pattern.fullmatch(note):
-            return int(found[1])
-    return 0
-
-
-def _earlier_run(log: pa.Table | None, collection: int, resume: str | None) -> tuple[int, int] | None:
-    """The seq before a load's first commit, and that of its last, by its markers in the log; None if it has none."""
-    if log is None or resume is None:
-        return None
-    pattern = re.compile(rf"ingest {re.escape(resume)}: [0-9]+ rows of collection {collection}")
-    named = log.filter(pc.starts_with(log.column("note"), f"ingest {resume}: ")).select(["seq", "note"]).to_pylist()
-    seqs = [row["seq"] for row in named if pattern.fullmatch(row["note"])]
-    return (min(seqs) - 1, max(seqs)) if seqs else None
+def _batches(source: Source, before: Marker | None, resume: str | None, rows: int) -> Iterator[RowBatch]:
+    """What is not loaded yet, after a look at the last row that is."""
+    skipped = 0 if before is None else before.rows
+    pieces = read_pieces(source, skipped, rows)
+    if before is not None and skipped:
+        last = next(pieces, None)
+        found = None if last is None else last_row(_load(source, last, skipped - 1, resume))
+        if found is None or before.last not in {None, found}:
+            has = f"has fewer than {skipped} rows" if found is None else f"has another row {skipped}"
+            raise another(source, before, has)
+    done = skipped
+    for piece in pieces:
+        batch = _load(source, piece, done, resume)
+        done += len(batch)
+        yield batch
 
 
 @contextmanager
@@ -107,13 +94,19 @@ def _load(source: Source, piece: Any, done: int, resume: str | None) -> Any:
     try:
         return source.load(piece, f"ingest {source.name}, after row {done}")
     except InvalidInputError as error:
-        again = f" with resume={resume!r}, which goes on from there" if resume is not None else ""
-        raise type(error)(
-            f"{error}. The {done} rows before were written; correct the source and call again{again}"
-        ) from error
+        if done == 0:
+            raise type(error)(f"{error}. Nothing was written") from error
+        again = "call again"
+        if resume is not None and source.marks[0] == "file":
+            again = "load it under another name with resume=, for a file that was changed is another one"
+        elif resume is not None:
+            again = f"call again with resume={resume!r}, which goes on from there"
+        raise type(error)(f"{error}. The {done} rows before were written; correct the source and {again}") from error
 
 
-def _check(tier: str, resume: str | None) -> None:
+def _check(tier: str, resume: str | None, columns: object) -> None:
+    if isinstance(columns, str):
+        raise InvalidInputError(f"ingest: columns={columns!r} must be a list of column names; leave it out for all")
     if tier not in {"hot", "cold"}:
         raise InvalidInputError(f'ingest: tier={tier!r} is not known; give "hot" or "cold"')
     if resume is not None and (not isinstance(resume, str) or not LOAD_NAME.fullmatch(resume)):

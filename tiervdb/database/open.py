@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from os import PathLike
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from tiervdb.clock import Clock, SystemClock
 from tiervdb.config import Durability, Options, TierPolicy
+from tiervdb.database import forgotten
+from tiervdb.database.arguments import to_path
 from tiervdb.database.database import Database
 from tiervdb.database.session import Session
 from tiervdb.engine import drop as dropping
 from tiervdb.engine import identity as identities
 from tiervdb.engine import open as engine
-from tiervdb.errors import FeatureUnavailableError, InvalidInputError, NotADatabaseError
+from tiervdb.errors import DatabaseLockedError, FeatureUnavailableError, InvalidInputError, NotADatabaseError
 from tiervdb.format import paths
 from tiervdb.storage.local_dir import LocalDir
 from tiervdb.storage.open import Store, open_store
 from tiervdb.storage.os_dir import OsDir
+
+_T = TypeVar("_T")
 
 READER = "opened with read_only=True; open it without to write"
 
@@ -78,14 +82,7 @@ def open(
 
 
 def _directory(path: str | PathLike[str]) -> OsDir:
-    if not isinstance(path, str | PathLike):
-        raise InvalidInputError(f"{path!r} is no path; give the database's directory")
-    if "://" in str(path):
-        raise InvalidInputError(
-            f"{str(path).split('://')[0]}:// is no local directory, where a database lives; give a directory, "
-            "and the URL as cold= for its cold segments"
-        )
-    directory = Path(path).expanduser()
+    directory = to_path(path, "the database's directory")
     if directory.is_file():
         raise NotADatabaseError(f"{path} is a file, not a tiervdb database; give the path of a directory")
     return OsDir(directory)
@@ -96,7 +93,7 @@ def open_in(local: LocalDir, setting: engine.Setting, clock: Clock, rng: random.
     if read_only:
         reader, identity = engine.open_reader(local, setting, clock, rng)
         return Database(Session(reader, identity, clock, READER))
-    shard, identity = engine.open_shard(local, setting, clock, rng)
+    shard, identity = _unless_forgotten(lambda: engine.open_shard(local, setting, clock, rng))
     return Database(Session(shard, identity, clock, None))
 
 
@@ -109,9 +106,22 @@ def drop(path: str | PathLike[str], *, cold: Store | None = None) -> None:
     """
     local = _directory(path)
     store = open_store(cold or identities.read(local).cold_url or local.path(paths.COLD_DIR), create=False)
-    dropping.drop(local, store)
+    _unless_forgotten(lambda: dropping.drop(local, store))
     local.remove_empty_folders()
 
 
+def _unless_forgotten(action: Callable[[], _T]) -> _T:
+    """Once more after a lock was in the way that an object which is only garbage may have held."""
+    try:
+        return action()
+    except DatabaseLockedError:
+        forgotten.wait_for_all()
+    return action()
+
+
 def _store(cold: str | PathLike[str] | Store | None) -> Store | None:
-    return cold if cold is None or isinstance(cold, Store) else Store(str(cold))
+    if cold is None or isinstance(cold, Store):
+        return cold
+    if isinstance(cold, str) and "://" in cold:
+        return Store(cold)
+    return Store(to_path(cold, "cold= a directory, a URL or a Store"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import threading
 import weakref
@@ -10,6 +11,7 @@ import weakref
 import pyarrow as pa
 
 from tiervdb.clock import Clock
+from tiervdb.database import forgotten
 from tiervdb.database.inputs.names import hint
 from tiervdb.database.totals import SearchCounter
 from tiervdb.engine import commit_log
@@ -17,25 +19,36 @@ from tiervdb.engine.core import Surroundings
 from tiervdb.engine.reader import Reader, ReaderSurroundings
 from tiervdb.engine.shard import Shard
 from tiervdb.engine.view import View
-from tiervdb.errors import ClosedError, CollectionNotFoundError, ForkedError, ReadOnlyError
+from tiervdb.errors import ClosedError, CollectionNotFoundError, ForkedError, ReadOnlyError, TiervdbError
 from tiervdb.format.documents import Identity
 from tiervdb.format.manifest import Manifest
 from tiervdb.types import CollectionSchema
 
+_log = logging.getLogger("tiervdb")
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
 class Session:
-    """A shard that is written, or a state that is read, for one Database and all its collections. Thread-safe."""
+    """A shard that is written, or a state that is read, for one Database and all its collections. Thread-safe.
+
+    Nothing but these refers to it, no thread of the engine either: with the last of them a forgotten session is
+    garbage, and is closed then.
+    """
 
     def __init__(
-        self, source: Shard | Reader, identity: Identity, clock: Clock, read_only: str | None, *, shares: bool = False
+        self,
+        source: Shard | Reader,
+        identity: Identity,
+        clock: Clock,
+        read_only: str | None,
+        *,
+        shares: Session | None = None,
     ) -> None:
         """``read_only``: why it cannot be written, as messages say it; None: it can.
 
-        ``shares``: the source uses the cold store of another session, which closes it.
+        ``shares``: the session whose cold store the source uses, and which closes it.
         """
-        self.path = source.core.env.local.root if isinstance(source, Shard) else source.env.local.root
+        self.path = forgotten.directory(source).root
         self.identity = identity
         self.clock = clock
         self.read_only = read_only
@@ -44,6 +57,9 @@ class Session:
         self._pid = os.getpid()
         self.searches = SearchCounter()
         self._lock = threading.Lock()
+        self._forgotten: weakref.finalize[..., Session] | None = None
+        if shares is None:  # else there is only a pin, which goes with its view
+            self._forgotten = forgotten.close_with(self, source, identity)
         _sessions.add(self)
 
     @property
@@ -97,7 +113,8 @@ class Session:
             if source is None or os.getpid() != self._pid:
                 return
             self._source = None  # a reader's pin goes with its view
-        if not self._shares:
+        if self._forgotten is not None:
+            self._forgotten.detach()
             source.close()
 
     def _use(self) -> Shard | Reader:
@@ -116,7 +133,13 @@ class Session:
 def _close_all() -> None:
     """What a program forgot to close is closed at its end: the log is sealed, threads and connections go in order."""
     for session in list(_sessions):
-        session.close()
+        source = session._source
+        if source is None or forgotten.is_there(forgotten.directory(source), session.identity) is None:
+            continue
+        try:
+            session.close()
+        except TiervdbError as error:  # the others are to be closed too
+            _log.error("closing %s at the end of the program failed: %s", session.path, error)
 
 
 def numbered(view: View, name: str, number: int) -> CollectionSchema:

@@ -22,7 +22,7 @@ from tiervdb.clock import Clock
 from tiervdb.config import Durability, Options
 from tiervdb.engine import intents
 from tiervdb.engine.building import Building
-from tiervdb.engine.catalog import number
+from tiervdb.engine.catalog import CatalogState, number
 from tiervdb.engine.cold_store import ColdStore
 from tiervdb.engine.group_commit import GroupCommit
 from tiervdb.engine.manifest_store import ManifestStore
@@ -130,6 +130,15 @@ class ShardCore:
             commit = self._log(operations, note)
         self.group.wait(commit.seq)
         return commit
+
+    def commit_on(self, build: Callable[[CatalogState], Sequence[Operation]]) -> bool:
+        """Commits what ``build`` makes of the newest catalog, which nobody changes between; False: it made nothing."""
+        with self.commit_lock:
+            operations = build(self.state.tip.catalog)
+            commit = self._log(operations, None) if operations else None
+        if commit is not None:
+            self.group.wait(commit.seq)
+        return commit is not None
 
     def commit_where(self, build: Build, schema: CollectionSchema, note: str | None = None) -> Commit:
         """Commits what ``build(view, None)`` makes; ids written since are built again under the commit lock.

@@ -237,10 +237,7 @@ def _create(local: LocalDir, setting: Setting, clock: Clock, rng: random.Random)
 def _lock(local: LocalDir) -> FileLock:
     lock = local.lock(paths.WRITER_LOCK)
     if lock is None:
-        raise DatabaseLockedError(
-            f"{local.root} is open for writing already ({_writer(local)}). Close it there, "
-            "or open it here with read_only=True"
-        )
+        raise DatabaseLockedError(f"{local.root} is open for writing already {_writer(local)}")
     pid, host = place.owner()
     local.write_volatile(WRITER_INFO, msgspec.json.encode({"pid": pid, "host": host}))
     return lock
@@ -255,9 +252,14 @@ def _writer(local: LocalDir) -> str:
     try:
         info = msgspec.json.decode(local.read(WRITER_INFO), type=dict[str, int | str])
         by = f"pid {info['pid']} on {info['host']}"
-        return f"in this process, {by}" if (info["pid"], info["host"]) == place.owner() else f"in another process, {by}"
+        if (info["pid"], info["host"]) == place.owner():
+            return (
+                f"in this process ({by}), by an earlier tiervdb.open: use that Database, or close() it first. "
+                "read_only=True opens it once more, for reading"
+            )
     except (ObjectNotFoundError, msgspec.DecodeError, KeyError):
-        return "its pid is not known"
+        by = "its pid is not known"
+    return f"in another process ({by}). Close it there, or open it here with read_only=True"
 
 
 def _sweep_staged(local: LocalDir) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from tiervdb.engine import gc, pins, wal
+from tiervdb.engine.catalog import CatalogState
 from tiervdb.engine.core import ShardCore
 from tiervdb.errors import CommitOutcomeUnknown, ObjectNotFoundError
 from tiervdb.format import paths
 from tiervdb.format.documents import Pin, PinKind
 from tiervdb.format.manifest import Manifest, SnapshotName
-from tiervdb.format.operations import CreateSnapshot, DropSnapshot
+from tiervdb.format.operations import CreateSnapshot, DropSnapshot, Operation
 
 
 @dataclass(frozen=True)
@@ -32,22 +34,45 @@ class SnapshotInfo:
 
 
 def create(core: ShardCore, name: str, expires_us: int | None) -> SnapshotName:
-    """Pins the newest durable state and commits its name."""
-    core.state.tip.catalog.check_new_snapshot(name)
+    """Pins the newest durable state and commits its name, in place of an expired snapshot of that name if there is one.
+
+    AlreadyExistsError for a name that is taken.
+    """
+    expired = _in_the_way(core, core.state.tip.catalog, name)
     if core.group.fsynced_seq < core.group.durable_seq:
         core.group.fsync()
     pin = take_pin(core, "snapshot", name, expires_us)
     snapshot = SnapshotName(
         name=name, seq=pin.seq, time_us=pin.time_us, expires_us=expires_us, pin=pin.id, created_us=pin.created_us
     )
+
+    def operations(catalog: CatalogState) -> list[Operation]:
+        nonlocal expired
+        expired = _in_the_way(core, catalog, name)
+        return [CreateSnapshot(snapshot)] if expired is None else [DropSnapshot(name), CreateSnapshot(snapshot)]
+
     try:
-        core.commit([CreateSnapshot(snapshot)])
+        core.commit_on(operations)
     except CommitOutcomeUnknown:
         raise  # the name may hold: opening again tells, and releases the pin if not
     except Exception:
         pins.release(core.env.local, pin.id)
         raise
+    if expired is not None:
+        release(core, expired.pin)
     return snapshot
+
+
+def _in_the_way(core: ShardCore, catalog: CatalogState, name: str) -> SnapshotName | None:
+    """The snapshot of that name, whose time is over; AlreadyExistsError if it is not."""
+    there = catalog.snapshots.get(name)
+    if there is None or not _is_over(there, core.env.clock.now_us()):
+        catalog.check_new_snapshot(name)
+    return there
+
+
+def _is_over(snapshot: SnapshotName, now_us: int) -> bool:
+    return snapshot.expires_us is not None and snapshot.expires_us <= now_us
 
 
 def take_pin(core: ShardCore, kind: PinKind, name: str | None = None, expires_us: int | None = None) -> Pin:
@@ -83,12 +108,16 @@ def drop(core: ShardCore, name: str) -> None:
 def expire(core: ShardCore) -> bool:
     """Drops the snapshots whose time is over; whether there were any."""
     now_us = core.env.clock.now_us()
-    over = [
-        s.name for s in core.view().catalog.snapshots.values() if s.expires_us is not None and s.expires_us <= now_us
-    ]
-    for name in over:
-        drop(core, name)
+    over = [s for s in core.view().catalog.snapshots.values() if _is_over(s, now_us)]
+    for snapshot in over:
+        if core.commit_on(partial(_dropping, snapshot)):
+            release(core, snapshot.pin)
     return bool(over)
+
+
+def _dropping(snapshot: SnapshotName, catalog: CatalogState) -> list[Operation]:
+    """Nothing where the name is gone already, or another snapshot's by now."""
+    return [DropSnapshot(snapshot.name)] if catalog.snapshots.get(snapshot.name) == snapshot else []
 
 
 def release(core: ShardCore, pin_id: str) -> None:
