@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from tiervdb.clock import Clock
 from tiervdb.errors import FencedError, ObjectExistsError, ObjectNotFoundError
 from tiervdb.format import documents, paths
-from tiervdb.format.documents import EpochDocument, Identity, Owner, Pin
+from tiervdb.format.documents import EpochDocument, Identity, Intent, Owner, Pin
 from tiervdb.storage.object_store import ObjectStore
 
 
@@ -38,6 +38,7 @@ class ColdStore:
         self.is_private = identity.cold_url is None
         self._lock = threading.Lock()
         self._epoch: int | None = None
+        self._deleting = threading.Lock()
 
     def epoch(self) -> int:
         """The epoch of this writer, taken at the first call. FencedError if a newer one was taken since."""
@@ -66,9 +67,49 @@ class ColdStore:
                 continue  # released meanwhile
             yield documents.decode_pin(data, f"{self.store.url}/{found.key}")
 
+    def delete(self, keys: Sequence[str]) -> set[str]:
+        """Deletes those of these keys that are the database's own and that no pin names. Returns them.
+
+        They are written down in the store before the last look for pins, so that whoever pins one and then looks there
+        is seen, or sees. FencedError if a newer writer took over, which would need to be asked.
+        """
+        with self._deleting:
+            self.epoch()  # deleting is writing: a newer writer shuts this one out
+            wanted = self._not_pinned(key for key in keys if self.owns(key))
+            if wanted and not self.is_private:
+                self._announce(wanted)
+                wanted = self._not_pinned(wanted)
+            for key in wanted:
+                self.store.delete(key)
+            if wanted and not self.is_private:
+                self.forget_deletions()
+        return set(wanted)
+
+    def forget_deletions(self) -> None:
+        """Nothing is being deleted any more, also not by an earlier writer of this database."""
+        for found in list(self.store.list(paths.deletion_prefix(self._database_id))):
+            self.store.delete(found.key)
+
+    def _not_pinned(self, keys: Iterable[str]) -> list[str]:
+        kept = {key for pin in self.pins() for key in pin.keys}
+        return [key for key in keys if key not in kept]
+
+    def _announce(self, keys: Sequence[str]) -> None:
+        epoch = self.epoch()
+        deletion = Intent(
+            id=paths.random_id(self._rng),
+            kind="delete",
+            shard=0,
+            epoch=epoch,
+            created_us=self._clock.now_us(),
+            keys=tuple(keys),
+        )
+        self.store.put(paths.DeletionKey(self._database_id, epoch).key, documents.encode(deletion))
+        self.epoch()  # again: who took over before this was written does not look for it
+
     def _take(self) -> int:
-        epoch = last_epoch(self.store, self._identity) + 1
         while True:
+            epoch = last_epoch(self.store, self._identity) + 1
             document = EpochDocument(
                 database_id=self._database_id,
                 epoch=epoch,
@@ -80,7 +121,7 @@ class ColdStore:
             try:
                 self.store.put_if_absent(paths.EpochKey(self._database_id, epoch).key, documents.encode(document))
             except ObjectExistsError:
-                epoch += 1
+                continue  # somebody was faster: on our timeline, or one that shuts us out
             else:
                 return epoch
 
