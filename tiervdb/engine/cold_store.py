@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 
 from tiervdb.clock import Clock
-from tiervdb.errors import FencedError, ObjectExistsError, ObjectNotFoundError
+from tiervdb.errors import FencedError, ObjectExistsError, ObjectNotFoundError, PinNotFoundError
 from tiervdb.format import documents, paths
 from tiervdb.format.documents import EpochDocument, Identity, Intent, Owner, Pin
 from tiervdb.storage.object_store import ObjectStore
@@ -66,6 +66,16 @@ class ColdStore:
             except ObjectNotFoundError:
                 continue  # released meanwhile
             yield documents.decode_pin(data, f"{self.store.url}/{found.key}")
+
+    def release(self, pin_id: str) -> None:
+        """Deletes a pin that another database holds here. PinNotFoundError; FencedError, as for all that deletes."""
+        key = paths.ColdPinKey(self._database_id, pin_id).key
+        self.epoch()
+        try:
+            self.store.stat(key)
+        except ObjectNotFoundError:
+            raise PinNotFoundError(f"there is no pin {pin_id!r} in {self.store.url}; pins() lists them") from None
+        self.store.delete(key)
 
     def delete(self, keys: Sequence[str]) -> set[str]:
         """Deletes those of these keys that are the database's own and that no pin names. Returns them.

@@ -15,6 +15,7 @@ from tiervdb.engine.tier_plan import TierPlan
 from tiervdb.engine.tiering import TierResult
 from tiervdb.engine.view import View
 from tiervdb.errors import InvalidInputError
+from tiervdb.format import paths
 from tiervdb.format.documents import Pin
 from tiervdb.format.manifest import Manifest, SnapshotName
 from tiervdb.format.operations import Operation
@@ -142,13 +143,20 @@ class Shard:
         return pins.listed(self.core.env.local, self.core.env.shard)
 
     def release_pin(self, pin_id: str) -> None:
-        """Releases a pin whose holder is gone. PinNotFoundError; a snapshot is to be dropped by its name instead."""
+        """Releases a pin, here or in the cold store, whose holder is gone.
+
+        PinNotFoundError; a snapshot is to be dropped by its name instead.
+        """
         for pin in self.pins():
             if pin.id == pin_id and pin.kind == "snapshot":
                 raise InvalidInputError(
                     f"pin {pin_id} belongs to snapshot {pin.name!r}: use drop_snapshot({pin.name!r})"
                 )
-        pins.release(self.core.env.local, pin_id)
+        env = self.core.env
+        if env.cold.is_private or not paths.is_id(pin_id) or env.local.exists(paths.PinName(pin_id).name):
+            pins.release(env.local, pin_id)
+        else:
+            env.cold.release(pin_id)
 
     # -- the end
 
