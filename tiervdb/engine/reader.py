@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import weakref
@@ -13,7 +14,7 @@ from tiervdb.engine import pins, recovery, time_travel, wal
 from tiervdb.engine.manifest_store import ManifestStore
 from tiervdb.engine.opener import SegmentOpener
 from tiervdb.engine.view import Tools, View
-from tiervdb.errors import CorruptionError, ObjectNotFoundError, OutsideWindowError, StateError
+from tiervdb.errors import CorruptionError, ObjectNotFoundError, OutsideWindowError, StateError, StorageError
 from tiervdb.format import paths
 from tiervdb.format.documents import Owner, Pin
 from tiervdb.format.manifest import Manifest
@@ -21,6 +22,7 @@ from tiervdb.storage import place
 from tiervdb.storage.local_dir import FileLock, LocalDir
 
 _ATTEMPTS = 10
+_log = logging.getLogger("tiervdb")
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,12 @@ def newest_seq(env: ReaderSurroundings) -> int:
 
 def _unpin(env: ReaderSurroundings, pin: Pin, lock: FileLock | None) -> None:
     """Runs when the view is gone. Not in a child after fork: there the pin is still the parent's."""
-    if place.owner()[0] == env.owner.pid:
+    if place.owner()[0] != env.owner.pid:
+        return
+    try:
         env.local.delete(paths.PinName(pin.id).name)
+    except StorageError as error:  # without its lock it is abandoned, and the writer collects it
+        _log.warning("a reader's pin stays until maintenance finds it: %s", error)
+    finally:
         if lock is not None:
             lock.release()
