@@ -12,7 +12,7 @@ import pytest
 import tiervdb
 from tests.database.conftest import OPTIONS
 from tiervdb.engine import borrowing
-from tiervdb.errors import CorruptionError, PinNotFoundError, ReadOnlyError, StoreUnavailableError
+from tiervdb.errors import CorruptionError, PinNotFoundError, ReadOnlyError, StateError, StoreUnavailableError
 
 
 @pytest.fixture
@@ -58,6 +58,14 @@ def test_a_reader_sees_them_and_does_not_release_them(db: tiervdb.Database, path
         assert [pin.kind for pin in reader.pins()] == ["reader", "clone"]
         with pytest.raises(ReadOnlyError):
             reader.release_pin(reader.pins()[1].id)
+
+
+def test_the_pin_of_a_reader_that_reads_is_not_released(db: tiervdb.Database, path: Path) -> None:
+    with tiervdb.open(path, read_only=True, options=OPTIONS) as reader:
+        [pin] = db.pins()
+        with pytest.raises(StateError, match="in use"):
+            db.release_pin(pin.id)
+        assert len(reader["words"].search([0.0], k=9, exact=True)) == 5
 
 
 def test_releasing_lets_the_objects_go(db: tiervdb.Database, store: Path, tmp_path: Path) -> None:

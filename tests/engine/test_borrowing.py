@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -293,6 +294,59 @@ def test_pins_that_were_released_before_the_clone_was_finished_are_made_anew(
     [new] = place.pins()
     assert (new.state, new.id != old.id, new.keys) == ("held", True, old.keys)
     assert [b.pin for b in identities.read(place.local("copy")).borrowed] == [new.id]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_request_of_a_clone_fails(tmp_path: Path, when: Literal["before", "after"]) -> None:
+    """Also if only the reply was lost."""
+    for step in range(1, 30):
+        place = Place(tmp_path / str(step))
+        place.fill("db")
+        with store_of_next_open(place) as store, place.open("db", read_only=True) as origin:
+            before = store.plan.calls.total()
+            store.plan.fail(StoreUnavailableError("away"), at=step, when=when)
+            with suppress(StoreUnavailableError):
+                origin.clone(place.folder / "copy")
+            is_over = store.plan.calls.total() - before < step
+            if not (place.folder / "copy").exists():
+                assert place.pins() == []
+                origin.clone(place.folder / "copy")
+        assert place.ids("copy") == list(range(6))
+        assert [pin.state for pin in place.pins()] == ["held"]
+        if is_over:
+            break
+    assert step > 4
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_request_of_an_adoption_fails(tmp_path: Path, when: Literal["before", "after"]) -> None:
+    for step in range(1, 30):
+        place = Place(tmp_path / str(step))
+        place.fill("db")
+        copied_directory(place, "copy")
+        with store_of_next_open(place) as store:
+            store.plan.fail(StoreUnavailableError("away"), at=step, when=when)
+            try:
+                place.open("copy", copied="clone").close()
+            except StoreUnavailableError:
+                assert place.pins() == []
+                place.open("copy", copied="clone").close()
+            is_over = store.plan.calls.total() < step
+        assert place.ids("copy") == list(range(6))
+        assert [pin.state for pin in place.pins()] == ["held"]
+        if is_over:
+            break
+    assert step > 6
+
+
+def test_the_checker_misses_a_pin_that_was_released(place: Place) -> None:
+    with place.open("db") as db:
+        db.clone(place.folder / "copy")
+        [pin] = db.pins()
+        db.release_pin(pin.id)
+    report = check(place.local("copy"), SHARD, place.store, make_tools(OPTIONS))
+    assert [(f.file.endswith(pin.id), "was released" in f.problem) for f in report.findings] == [(True, True)]
+    assert not report.ok
 
 
 def test_two_clones_to_one_path_do_not_mix(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -184,8 +184,9 @@ class Database:
     def release_pin(self, id: str, *, dry_run: bool = False) -> PinInfo:
         """Releases the pin of a holder that is gone for good, and returns it: ``depends`` says what is lost with it.
 
-        ``dry_run``: only return it. Raises PinNotFoundError; for a snapshot's pin InvalidInputError, FencedError if
-        another writer has taken over the cold store, StoreUnavailableError.
+        ``dry_run``: only return it. Raises PinNotFoundError; for a snapshot's pin InvalidInputError, for that of
+        a reader that still reads StateError; FencedError if another writer has taken over the cold
+        store, StoreUnavailableError.
         """
         return pins.release(self._session, id, dry_run)
 

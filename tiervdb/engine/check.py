@@ -19,9 +19,9 @@ from tiervdb.engine.manifest_store import ManifestStore
 from tiervdb.engine.opener import SegmentOpener
 from tiervdb.engine.source import Source
 from tiervdb.engine.view import Tools, View
-from tiervdb.errors import CorruptionError
-from tiervdb.format import paths
-from tiervdb.format.documents import Pin
+from tiervdb.errors import CorruptionError, ObjectNotFoundError
+from tiervdb.format import documents, paths
+from tiervdb.format.documents import Identity, Pin
 from tiervdb.format.manifest import FileRef, Manifest
 from tiervdb.storage.local_dir import LocalDir
 from tiervdb.storage.object_store import ByteRange, ObjectStore
@@ -58,6 +58,7 @@ def check(local: LocalDir, shard: int, store: ObjectStore, tools: Tools, progres
     progress("segments")
     for manifest in held:
         check_segments(report, manifest, SegmentOpener(local, store), seen_segments)
+    _check_borrowed(report, identity, store)
     _check_leftovers(report, local, seen)
     return report
 
@@ -158,6 +159,27 @@ def _check_rows(report: Report, view: View, schema: CollectionSchema) -> None:
 def _check_vectors(report: Report, source: Source, rows: Rows) -> None:
     if not np.isfinite(source.vectors(rows)).all():
         report.error(f"segment {source.key}", "it holds vectors that are not finite")
+
+
+def _check_borrowed(report: Report, identity: Identity, store: ObjectStore) -> None:
+    """The pins on objects of others: without them their owners may delete what this database needs."""
+    for borrowed in identity.borrowed:
+        key = paths.ColdPinKey(borrowed.database_id, borrowed.pin).key
+        where = f"{store.url}/{key}"
+        pin = attempt(report, where, partial(_pin, store, key))
+        if pin is not None and pin.state == "making":
+            advice = "nothing to do: opening this database for writing mends it"
+            report.findings.append(Finding("info", where, "it says that this clone is not complete", advice))
+
+
+def _pin(store: ObjectStore, key: str) -> Pin:
+    try:
+        return documents.decode_pin(store.get(key), f"{store.url}/{key}")
+    except ObjectNotFoundError as error:
+        raise CorruptionError(
+            "this pin was released: the database that owns the objects may delete them. Promote all collections now, "
+            "or clone that database again"
+        ) from error
 
 
 def _check_leftovers(report: Report, local: LocalDir, referenced: set[str]) -> None:

@@ -101,7 +101,7 @@ class Reader:
                     return _Held(view, stretch.manifest)
             except (ObjectNotFoundError, OutsideWindowError, CorruptionError) as error:
                 _unpin(self.env, pin, lock)
-                if self._choose().manifest.version != stretch.manifest.version:
+                if self._has_moved(stretch):
                     continue  # what another pin lists may have lost its log before ours was there: that is no damage
                 if not isinstance(error, ObjectNotFoundError):
                     raise
@@ -111,6 +111,12 @@ class Reader:
                 raise
             _unpin(self.env, pin, lock)
         raise StateError(f"the database in {self.env.local.root} changes too fast to be pinned; try again")
+
+    def _has_moved(self, stretch: time_travel.Stretch) -> bool:
+        try:
+            return self._choose().manifest.version != stretch.manifest.version
+        except ObjectNotFoundError:  # just now
+            return True
 
     def _replayed(self, stretch: time_travel.Stretch) -> View:
         state = recovery.load(stretch.manifest, self.env.opener, self.env.tools)
