@@ -15,6 +15,9 @@ from tests.model.model import assert_same
 from tests.support.faulty_dir import FaultyDir, io_error
 from tiervdb.engine import pins
 from tiervdb.errors import CorruptionError, OutsideWindowError, StateError
+from tiervdb.format.documents import Pin
+from tiervdb.format.paths import PinName
+from tiervdb.storage.local_dir import LocalDir
 
 __all__ = ["dead_processes_stay_quiet", "one_inode"]
 
@@ -79,6 +82,21 @@ def test_the_pin_of_a_reader_that_died_is_released(bench: Bench) -> None:
     bench._graves.append(reader)
     bench.start()
     bench.recovered()
+    bench.db.maintain()
+    assert bench.db.pins() == []
+
+
+def test_a_pin_that_goes_while_garbage_is_collected(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    some_rows(bench)
+    reader = bench.open(read_only=True)
+
+    def closing(local: LocalDir, pin: Pin, now_us: int) -> bool:
+        reader.close()
+        local.delete(PinName(pin.id).name)
+        return is_abandoned(local, pin, now_us)
+
+    is_abandoned = pins.is_abandoned
+    monkeypatch.setattr(pins, "is_abandoned", closing)
     bench.db.maintain()
     assert bench.db.pins() == []
 

@@ -125,7 +125,7 @@ def _unlist(core: ShardCore) -> list[tuple[Pin, Manifest]]:
     now_us = core.env.clock.now_us()
     for pin in pins.listed(local, core.env.shard):
         if pins.is_abandoned(local, pin, now_us):
-            pins.release(local, pin.id)
+            local.delete(paths.PinName(pin.id).name, durable=True)  # or its reader just did
     wanted = {pin.manifest_version for pin in pins.listed(local, core.env.shard)}
     for version in manifests.versions():
         if version != core.state.manifest.version and version not in wanted:
