@@ -47,6 +47,7 @@ def demote(core: ShardCore, schema: CollectionSchema, fraction: float, progress:
     flush.flush(core)
     with core.work, core.building.job():
         _check_tenure(core)
+        schema = core.state.manifest.collection(schema.id) or schema  # without what came after the flush
         planned = plan_demotion(_entries(core, schema), fraction)
         result = TierResult(0, 0, 0)
         for group in planned.groups(COLD_ROWS):
@@ -62,6 +63,7 @@ def promote(core: ShardCore, schema: CollectionSchema, fraction: float, progress
     flush.flush(core)
     with core.work, core.building.job():
         core.require_open()
+        schema = core.state.manifest.collection(schema.id) or schema
         planned = plan_promotion(_entries(core, schema), fraction)
         result = TierResult(0, 0, 0)
         for move in planned.moves:
