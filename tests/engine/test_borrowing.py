@@ -255,3 +255,19 @@ def test_a_clone_is_killed_at_a_step_on_its_disk(tmp_path: Path, power: bool, mo
         if is_over:
             break
     assert step > 20
+
+
+def test_garbage_collection_does_not_forget_that_a_clone_is_unfinished(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with place.open("db") as db, monkeypatch.context() as patched:
+        patched.setattr(borrowing, "finish_if_possible", lambda *_: [])
+        db.clone(place.folder / "copy")
+        with place.open("copy") as copy:  # the store is away for a moment
+            copy["words"].upsert(ids=[9], vectors=[[9.0]])
+            copy.drop_collection("words")
+            copy.flush()
+            copy.maintain()
+    assert [pin.state for pin in place.pins()] == ["making"]
+    place.open("copy").close()
+    assert [pin.state for pin in place.pins()] == ["held"]

@@ -223,3 +223,34 @@ def test_a_drop_that_was_cut_short_goes_on(tmp_path: Path) -> None:
         assert (len(place.objects()), place.deletions()) == (1, [])
         assert place.ids("db") == list(range(6))
     assert step > 5
+
+
+def test_garbage_is_collected_at_any_step_of_a_takeover(tmp_path: Path) -> None:
+    outcomes = set()
+    for step in range(1, 20):
+        place = Place(tmp_path / str(step))
+        place.fill("db")
+        copied_directory(place, "copy")
+        db = place.open("db")
+        db.drop_collection("words")
+        db.flush()
+
+        def collect(db: Database = db) -> None:
+            with suppress(TiervdbError):
+                db.maintain()
+
+        with store_of_next_open(place) as store:
+            reached = at_step(store, step, collect)
+            try:
+                place.open("copy", copied="take_over").close()
+                is_whole = True
+            except CorruptionError:
+                is_whole = False
+        with suppress(TiervdbError):
+            db.close()
+        if is_whole:
+            assert place.ids("copy") == list(range(6))
+        if not reached:
+            break
+        outcomes.add(is_whole)
+    assert outcomes == {True, False}
