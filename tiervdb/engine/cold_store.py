@@ -85,7 +85,7 @@ class ColdStore:
         """
         with self._deleting:
             self.epoch()  # deleting is writing: a newer writer shuts this one out
-            wanted = self._not_pinned(key for key in keys if self.owns(key))
+            wanted = self._not_pinned(key for key in dict.fromkeys(keys) if self.owns(key))
             if wanted and not self.is_private:
                 self._announce(wanted)
                 wanted = self._not_pinned(wanted)
