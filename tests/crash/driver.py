@@ -102,7 +102,8 @@ def _go_on(bench: Bench) -> None:
     bench.db.flush()
     bench.db.maintain()
     bench.verify()
-    assert bench.check(bench.local) == []
+    found = bench.check(bench.local)
+    assert [f for f in found if not f.file.startswith("log/")] == []  # headers of old commits are never synced
     assert _cold_objects(bench) == _needed_objects(bench)
     bench.reopen()
 

@@ -33,10 +33,10 @@ def cold_of(bench: Bench) -> DirectoryStore:
 
 def test_an_open_database_is_not_dropped(bench: Bench) -> None:
     with pytest.raises(DatabaseLockedError, match="open in another process"):
-        drop.drop(bench.local, cold_of(bench))
+        drop.drop(bench.local, cold_of(bench), bench.clock, bench.rng)
     bench.verify()
     bench.stop()
-    drop.drop(bench.local, cold_of(bench))
+    drop.drop(bench.local, cold_of(bench), bench.clock, bench.rng)
     assert list(bench.local.walk("")) == []
     with pytest.raises(NotADatabaseError):
         drop.plan(bench.local, cold_of(bench))
@@ -50,7 +50,7 @@ def test_after_a_crash_it_is_whole_or_no_database(bench: Bench, tmp_path: Path) 
         copy = Bench(tmp_path / f"crash-{step}", prepared=prepared)
         copy.directory.crash_disk.crash_at = step
         with suppress(CrashPoint):
-            drop.drop(copy.local, cold_of(copy))
+            drop.drop(copy.local, cold_of(copy), copy.clock, copy.rng)
         copy.directory.drop_unsynced(step if step % 2 else None)
         copy.directory = CrashDir(copy.folder)
         if copy.local.exists("tiervdb.json"):

@@ -222,3 +222,46 @@ def test_a_directory_that_a_copy_took_over_is_not_dropped_with_the_objects_of_th
     with tiervdb.open(tmp_path / "copy", options=SMALL) as copy:
         assert copy["words"].search([1.0, 0.0], k=1, exact=True).ids == [1]
     tiervdb.drop(tmp_path / "copy")
+
+
+Work = Callable[[Bench], object]
+REWRITES: dict[str, Work] = {
+    "merge": lambda bench: bench.db.maintain(),
+    "demote": lambda bench: bench.db.demote("words"),
+    "promote": lambda bench: bench.db.promote("words"),
+}
+
+
+def two_dead_halves(bench: Bench) -> None:
+    some_rows(bench)
+    bench.db.flush()
+    bench.db.demote("words", 0.5)
+    bench.delete("words", [0, 1, 2, 6, 7, 8])
+    bench.db.flush()
+
+
+@pytest.mark.parametrize("what", REWRITES)
+def test_a_column_that_is_not_flushed_yet_is_no_part_of_a_rewrite(
+    bench: Bench, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_dead_halves(bench)
+    monkeypatch.setattr(tiering.flush, "flush", lambda _: False)  # a move flushes first; this comes right after
+    bench.add_column("words", "lang", "string")
+    bench.update("words", [3, 9], {"lang": "en"})
+    REWRITES[what](bench)
+    bench.verify()
+    bench.stop()
+    bench.start()
+
+
+@pytest.mark.parametrize("what", REWRITES)
+def test_states_before_a_column_was_dropped_keep_it_through_a_rewrite(
+    bench: Bench, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_dead_halves(bench)
+    monkeypatch.setattr(tiering.flush, "flush", lambda _: False)
+    before = bench.acked
+    bench.drop_column("words", "rank")
+    REWRITES[what](bench)
+    bench.verify()
+    bench.look_back(before)

@@ -12,8 +12,12 @@ from tests.crash.workload import flushed, half_cold, rows, some_rows
 from tests.model.bench import Bench
 from tests.model.conftest import dead_processes_stay_quiet, one_inode
 from tests.model.model import assert_same
+from tests.support.faulty_dir import FaultyDir, io_error
 from tiervdb.engine import pins
 from tiervdb.errors import CorruptionError, OutsideWindowError, StateError
+from tiervdb.format.documents import Pin
+from tiervdb.format.paths import PinName
+from tiervdb.storage.local_dir import LocalDir
 
 __all__ = ["dead_processes_stay_quiet", "one_inode"]
 
@@ -78,6 +82,35 @@ def test_the_pin_of_a_reader_that_died_is_released(bench: Bench) -> None:
     bench._graves.append(reader)
     bench.start()
     bench.recovered()
+    bench.db.maintain()
+    assert bench.db.pins() == []
+
+
+def test_a_pin_that_goes_while_garbage_is_collected(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    some_rows(bench)
+    reader = bench.open(read_only=True)
+
+    def closing(local: LocalDir, pin: Pin, now_us: int) -> bool:
+        reader.close()
+        local.delete(PinName(pin.id).name)
+        return is_abandoned(local, pin, now_us)
+
+    is_abandoned = pins.is_abandoned
+    monkeypatch.setattr(pins, "is_abandoned", closing)
+    bench.db.maintain()
+    assert bench.db.pins() == []
+
+
+def test_a_pin_that_cannot_be_deleted_is_left_to_the_writer(bench: Bench) -> None:
+    disk, whole = FaultyDir(bench.folder), bench.directory
+    bench.directory = disk  # type: ignore[assignment]
+    reader = bench.open(read_only=True)
+    bench.directory = whole
+    disk.plan.fail(io_error(), "unlink", name_part="pins/")
+    reader.close()
+    del reader
+    python_gc.collect()
+    assert len(bench.db.pins()) == 1
     bench.db.maintain()
     assert bench.db.pins() == []
 

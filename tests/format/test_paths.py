@@ -10,6 +10,7 @@ from tiervdb.format import paths
 from tiervdb.format.paths import (
     CodebookName,
     ColdPinKey,
+    DeletionKey,
     DeletionName,
     EpochKey,
     IntentName,
@@ -42,6 +43,7 @@ cold_keys = st.one_of(
     st.builds(ObjectKey, ids, epochs, ids, st.sampled_from(paths.COLD_ROLES)),
     st.builds(EpochKey, ids, epochs),
     st.builds(ColdPinKey, ids, ids),
+    st.builds(DeletionKey, ids, epochs),
 )
 
 
@@ -124,6 +126,7 @@ def test_names_of_the_first_version() -> None:
     assert ObjectKey(i, 2, j, "parquet").key == f"{i}/0000000002/{j}.parquet"
     assert EpochKey(i, 2).key == f"{i}/epochs/0000000002"
     assert ColdPinKey(i, j).key == f"{i}/pins/{j}"
+    assert DeletionKey(i, 2).key == f"{i}/deletions/0000000002"
 
 
 def test_random_ids_are_ids_and_come_from_the_generator() -> None:

@@ -205,6 +205,8 @@ DOCUMENTS: dict[str, documents.Document] = {
         created_us=45,
         owner=OWNER,
         name="before",
+        path="/data/cöpy",
+        state="making",
         keys=("k",),
     ),
     "intent": documents.Intent(id=an_id(8), kind="upload", shard=0, epoch=1, created_us=3, keys=("a/b",), files=("c",)),

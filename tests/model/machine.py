@@ -32,10 +32,12 @@ seeds = st.one_of(st.none(), st.integers(0, 5))
 class DatabaseMachine(RuleBasedStateMachine):
     """The rows have few ids and small vectors, so that they often meet."""
 
+    bench_class = Bench
+
     @initialize()
     def begin(self) -> None:
         self.base = Path(tempfile.mkdtemp(prefix="tiervdb-model-"))
-        self.bench = Bench(self.base / "bench")
+        self.bench = self.bench_class(self.base / "bench")
         self.bench.start()
         self.made = 0  # snapshots and clones so far, for names
 

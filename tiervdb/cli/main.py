@@ -7,7 +7,7 @@ import platform
 import typer
 
 import tiervdb
-from tiervdb.cli import doctor, report, search, snapshot, tier, transfer
+from tiervdb.cli import doctor, pin, report, search, snapshot, tier, transfer
 from tiervdb.cli.demo import command
 from tiervdb.cli.failure import Commands
 from tiervdb.cli.options import Json
@@ -26,6 +26,7 @@ app.command("export")(transfer.export)
 app.command("search")(search.search)
 app.add_typer(snapshot.app, name="snapshot")
 app.command("clone")(snapshot.clone)
+app.add_typer(pin.app, name="pin")
 app.command("log")(report.log)
 app.add_typer(tier.app, name="tier")
 app.command("check")(report.check)

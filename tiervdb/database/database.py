@@ -12,7 +12,7 @@ from typing import Any, NoReturn, Self
 import pyarrow as pa
 
 from tiervdb.config import TierPolicy
-from tiervdb.database import history, report, tiers
+from tiervdb.database import history, pins, report, tiers
 from tiervdb.database.arguments import check_note, to_path
 from tiervdb.database.batch import Batch
 from tiervdb.database.collection import Collection
@@ -20,7 +20,7 @@ from tiervdb.database.create import create_collection
 from tiervdb.database.inputs.schemas import ColumnType
 from tiervdb.database.session import Session, named
 from tiervdb.database.tiers import Progress
-from tiervdb.database.values import PinInfo, Snapshot, Stats, Status, TierMove
+from tiervdb.database.values import PinInfo, PinList, Snapshot, Stats, Status, TierMove
 from tiervdb.engine.tiering import TierResult
 from tiervdb.errors import NoRepositoryError, PinNotFoundError
 from tiervdb.format.operations import DropCollection
@@ -192,16 +192,24 @@ class Database:
         shard = self._session.shard("drop a snapshot")
         shard.drop_snapshot(name.name if isinstance(name, Snapshot) else name)
 
-    def pins(self) -> list[PinInfo]:
-        """What keeps files from being deleted: snapshots, clones and readers, also of other processes."""
-        return history.list_pins(self._session)
+    def pins(self) -> PinList:
+        """What keeps files from being deleted: snapshots, readers and clones, also of other processes and machines.
 
-    def release_pin(self, id: str) -> None:
-        """Releases the pin of a holder that is gone for good. Raises PinNotFoundError."""
-        shard = self._session.shard("release a pin")
+        Clones' pins lie in a shared cold store, which is asked now. One that is away is no error: ``.away`` of the list
+        says so, and a warning is logged.
+        """
+        return pins.list_pins(self._session)
+
+    def release_pin(self, id: str, *, dry_run: bool = False) -> PinInfo:
+        """Releases the pin of a holder that is gone for good, and returns it: ``depends`` says what is lost with it.
+
+        ``dry_run``: only return it. Raises PinNotFoundError; for a snapshot's pin InvalidInputError, for that of
+        a reader that still reads StateError; FencedError if another writer has taken over the cold
+        store, StoreUnavailableError.
+        """
         if not isinstance(id, str):
             raise PinNotFoundError(f"{id!r} is no id of a pin; db.pins() lists them")
-        shard.release_pin(id)
+        return pins.release(self._session, id, dry_run)
 
     def at(
         self,

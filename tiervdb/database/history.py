@@ -9,7 +9,7 @@ from pathlib import Path
 from tiervdb.database.inputs.names import check_name
 from tiervdb.database.inputs.times import to_expiry_us, to_time_us
 from tiervdb.database.session import Session
-from tiervdb.database.values import PinInfo, Snapshot
+from tiervdb.database.values import Snapshot
 from tiervdb.engine import copies, pins, time_travel
 from tiervdb.engine.open import reader_surroundings
 from tiervdb.engine.reader import Reader, ReaderSurroundings, newest_seq
@@ -41,12 +41,6 @@ def snapshots(session: Session) -> list[Snapshot]:
         only = {info.pin: info.only_bytes for info in session.shard("list snapshots").snapshots()}
     names = sorted(view.catalog.snapshots.values(), key=lambda s: (s.seq, s.created_us))
     return [_snapshot(name, held.get(name.pin), only.get(name.pin)) for name in names]
-
-
-def list_pins(session: Session) -> list[PinInfo]:
-    """See Database.pins."""
-    session.check()
-    return [_pin_info(pin) for pin in pins.listed(session.env.local, session.env.shard)]
 
 
 def to_target(point: Point, time: datetime | str | None, seq: int | None) -> Target:
@@ -137,17 +131,4 @@ def _snapshot(name: SnapshotName, pin: Pin | None, only_bytes: int | None) -> Sn
         consistency="lost" if pin is None else pin.consistency,
         pin=name.pin,
         only_bytes=only_bytes,
-    )
-
-
-def _pin_info(pin: Pin) -> PinInfo:
-    holder = f"pid {pin.owner.pid} on {pin.owner.host}" if pin.owner is not None else pin.holder
-    return PinInfo(
-        id=pin.id,
-        kind=pin.kind,
-        seq=pin.seq,
-        created=to_datetime(pin.created_us),
-        expires=None if pin.expires_us is None else to_datetime(pin.expires_us),
-        name=pin.name,
-        holder=holder,
     )

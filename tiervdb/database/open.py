@@ -15,7 +15,6 @@ from tiervdb.database.arguments import to_path
 from tiervdb.database.database import Database
 from tiervdb.database.session import Session
 from tiervdb.engine import drop as dropping
-from tiervdb.engine import identity as identities
 from tiervdb.engine import open as engine
 from tiervdb.errors import DatabaseLockedError, FeatureUnavailableError, InvalidInputError, NotADatabaseError
 from tiervdb.format import paths
@@ -105,8 +104,9 @@ def drop(path: str | PathLike[str], *, cold: Store | None = None) -> None:
     copy took over, StoreUnavailableError or StoreRefusedError.
     """
     local = _directory(path)
-    store = open_store(cold or identities.read(local).cold_url or local.path(paths.COLD_DIR), create=False)
-    _unless_forgotten(lambda: dropping.drop(local, store))
+    cold_url = dropping.identity_of(local).cold_url
+    store = open_store(cold or cold_url or local.path(paths.COLD_DIR), create=False)
+    _unless_forgotten(lambda: dropping.drop(local, store, SystemClock(), random.SystemRandom()))
     local.remove_empty_folders()
 
 

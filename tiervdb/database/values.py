@@ -33,16 +33,30 @@ class Snapshot:
 class PinInfo:
     """What keeps files from being deleted: a snapshot, a clone, a reader, also of another process.
 
-    ``seq``: the commit whose state it keeps. ``holder``: who holds it, where that is known.
+    ``seq``: the commit whose state it keeps; None if that cannot be read. ``holder``: who holds it, where that is
+    known: a process, or a database by its id. ``state``: "held"; "making" while a clone is not complete, also if it
+    never will be; "damaged" if its document cannot be read. ``where``: the directory or the cold store that it lies in.
+    ``path``, ``host``: where a clone lies. ``depends``: what is lost when it is released.
     """
 
     id: str
     kind: str
-    seq: int
+    seq: int | None
     created: datetime
     expires: datetime | None
     name: str | None
     holder: str | None
+    where: str
+    state: str = "held"
+    path: str | None = None
+    host: str | None = None
+    depends: str | None = None
+
+
+class PinList(list[PinInfo]):
+    """Pins, those in the cold store last. ``away``: why the store could not be asked, so that its pins are missing."""
+
+    away: str | None = None
 
 
 @dataclass(frozen=True)

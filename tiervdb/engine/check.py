@@ -3,84 +3,63 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from functools import partial
-from typing import Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from tiervdb.engine import identity as identities
 from tiervdb.engine import intents, pins, recovery, wal
+from tiervdb.engine.check_logs import check_logs
+from tiervdb.engine.check_report import Finding, Progress, Report, attempt
+from tiervdb.engine.check_segments import SegmentKey, check_segments
 from tiervdb.engine.gc import references_of
 from tiervdb.engine.manifest_store import ManifestStore
 from tiervdb.engine.opener import SegmentOpener
 from tiervdb.engine.source import Source
 from tiervdb.engine.view import Tools, View
-from tiervdb.errors import CorruptionError, ObjectNotFoundError, StoreRefusedError, StoreUnavailableError, TiervdbError
-from tiervdb.format import paths
-from tiervdb.format.documents import Pin
+from tiervdb.errors import CorruptionError, ObjectNotFoundError
+from tiervdb.format import documents, paths
+from tiervdb.format.documents import Identity, Pin
 from tiervdb.format.manifest import FileRef, Manifest
 from tiervdb.segment.cold_means import cold_means
 from tiervdb.storage.local_dir import LocalDir
 from tiervdb.storage.object_store import ByteRange, ObjectStore
 from tiervdb.types import CollectionSchema, Rows
 
-Severity = Literal["error", "warning", "info"]
+__all__ = ["Finding", "Progress", "Report", "check"]
+
 _READ_BYTES = 8 << 20
 _ROWS = 16_384
-_RESTORE = "restore the file from a clone or a backup"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that is not as it should be. ``advice`` says what to do."""
-
-    severity: Severity
-    file: str
-    problem: str
-    advice: str
-
-
-@dataclass
-class Report:
-    """What was looked at, and what was found. ``bytes``: read and compared with their checksums."""
-
-    findings: list[Finding] = field(default_factory=list)
-    files: int = 0
-    bytes: int = 0
-
-    @property
-    def ok(self) -> bool:
-        return not any(f.severity == "error" for f in self.findings)
-
-    def error(self, file: str, problem: str, advice: str = _RESTORE) -> None:
-        self.findings.append(Finding("error", file, problem, advice))
-
-
-Progress = Callable[[str], None]
-_T = TypeVar("_T")
 
 
 def check(local: LocalDir, shard: int, store: ObjectStore, tools: Tools, progress: Progress = lambda _: None) -> Report:
     """Checks one shard. Never raises for damage: every problem becomes a finding."""
     report = Report()
     manifests = ManifestStore(local, shard)
-    current = _attempt(report, paths.MANIFEST_DIR, manifests.current)
-    if _attempt(report, paths.IDENTITY, lambda: identities.read(local)) is None or current is None:
+    current = attempt(report, paths.MANIFEST_DIR, manifests.current)
+    identity = attempt(report, paths.IDENTITY, lambda: identities.read(local))
+    if identity is None or current is None:
         return report
     progress("files")
     seen: set[str] = set()
-    for manifest in _held_manifests(report, local, shard, manifests, current):
+    seen_segments: set[SegmentKey] = set()
+    held = list(_held_manifests(report, local, shard, manifests, current))
+    for manifest in held:
         _check_references(report, local, store, manifest, seen)
     progress("log")
-    view = _attempt(report, paths.WAL_DIR, lambda: _replayed(local, shard, current, store, tools))
+    check_logs(report, local, shard, identity, held)
+    view = attempt(report, paths.WAL_DIR, lambda: _replayed(local, shard, current, store, tools))
     _check_pinned_logs(report, local, shard, manifests)
     progress("rows")
     if view is not None:
         for schema in view.catalog.collections.values():
-            _attempt(report, f"collection {schema.name}", partial(_check_rows, report, view, schema))
+            attempt(report, f"collection {schema.name}", partial(_check_rows, report, view, schema))
+    progress("segments")
+    for manifest in held:
+        check_segments(report, manifest, SegmentOpener(local, cold_means(local, store)), seen_segments)
+    _check_borrowed(report, identity, store)
     _check_leftovers(report, local, seen)
     return report
 
@@ -92,14 +71,14 @@ def _held_manifests(
     yield current
     for pin in _pins(report, local, shard):
         if pin.manifest_version != current.version:
-            held = _attempt(report, f"pin {pin.id}", partial(manifests.read, pin.manifest_version))
+            held = attempt(report, f"pin {pin.id}", partial(manifests.read, pin.manifest_version))
             if held is not None:
                 yield held
 
 
 def _pins(report: Report, local: LocalDir, shard: int) -> list[Pin]:
     """Those that are held. A reader's pin may come back with a power loss after its manifest has gone."""
-    listed = _attempt(report, paths.PIN_DIR, lambda: pins.listed(local, shard)) or []
+    listed = attempt(report, paths.PIN_DIR, lambda: pins.listed(local, shard)) or []
     return [p for p in listed if p.kind != "reader" or local.is_locked(paths.PinName(p.id).name)]
 
 
@@ -111,7 +90,7 @@ def _check_references(report: Report, local: LocalDir, store: ObjectStore, manif
         is_object = paths.parse_local(reference.name) is None
         pieces = _object_pieces(store, reference) if is_object else _file_pieces(local, reference)
         where = f"{store.url}/{reference.name}" if is_object else reference.name
-        _attempt(report, where, partial(_check_bytes, report, reference, pieces))
+        attempt(report, where, partial(_check_bytes, report, reference, pieces))
 
 
 def _check_bytes(report: Report, reference: FileRef, pieces: Iterator[bytes | memoryview]) -> bool:
@@ -149,11 +128,11 @@ def _replayed(local: LocalDir, shard: int, manifest: Manifest, store: ObjectStor
 
 def _check_pinned_logs(report: Report, local: LocalDir, shard: int, manifests: ManifestStore) -> None:
     for pin in _pins(report, local, shard):
-        held = _attempt(report, f"pin {pin.id}", partial(manifests.read, pin.manifest_version))
+        held = attempt(report, f"pin {pin.id}", partial(manifests.read, pin.manifest_version))
         if held is None or pin.seq <= held.flushed_seq:
             continue
         where = f"pin {pin.id}"
-        files = _attempt(report, where, partial(wal.read_after, local, shard, held.flushed_seq, 0, pin.seq))
+        files = attempt(report, where, partial(wal.read_after, local, shard, held.flushed_seq, 0, pin.seq))
         if files is not None and max([0, *(f.last_seq for f in files)]) < pin.seq:
             report.error(where, f"the log that it keeps ends before commit {pin.seq}")
 
@@ -183,22 +162,31 @@ def _check_vectors(report: Report, source: Source, rows: Rows) -> None:
         report.error(f"segment {source.key}", "it holds vectors that are not finite")
 
 
+def _check_borrowed(report: Report, identity: Identity, store: ObjectStore) -> None:
+    """The pins on objects of others: without them their owners may delete what this database needs."""
+    for borrowed in identity.borrowed:
+        key = paths.ColdPinKey(borrowed.database_id, borrowed.pin).key
+        where = f"{store.url}/{key}"
+        pin = attempt(report, where, partial(_pin, store, key))
+        if pin is not None and pin.state == "making":
+            advice = "nothing to do: opening this database for writing mends it"
+            report.findings.append(Finding("info", where, "it says that this clone is not complete", advice))
+
+
+def _pin(store: ObjectStore, key: str) -> Pin:
+    try:
+        return documents.decode_pin(store.get(key), f"{store.url}/{key}")
+    except ObjectNotFoundError as error:
+        raise CorruptionError(
+            "this pin was released: the database that owns the objects may delete them. Promote all collections now, "
+            "or clone that database again"
+        ) from error
+
+
 def _check_leftovers(report: Report, local: LocalDir, referenced: set[str]) -> None:
     """Files that nobody names: harmless, and collected by the next maintenance."""
-    _attempt(report, paths.INTENT_DIR, lambda: intents.listed(local))
+    attempt(report, paths.INTENT_DIR, lambda: intents.listed(local))
     for name in (*local.list(paths.SEGMENT_DIR), *local.list(paths.CODEBOOK_DIR)):
         if name not in referenced:
             advice = "nothing to do: maintenance deletes it" if paths.parse_local(name) else "remove it, if you know it"
             report.findings.append(Finding("info", name, "no manifest names it", advice))
-
-
-def _attempt(report: Report, file: str, action: Callable[[], _T]) -> _T | None:
-    try:
-        return action()
-    except ObjectNotFoundError as error:
-        report.error(file, f"it is missing ({error})")
-    except (StoreUnavailableError, StoreRefusedError) as error:
-        report.error(file, f"it could not be checked: {error}", "check again when the store can be reached")
-    except TiervdbError as error:
-        report.error(file, str(error))
-    return None

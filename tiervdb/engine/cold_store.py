@@ -5,13 +5,19 @@ from __future__ import annotations
 import random
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from tiervdb.clock import Clock
 from tiervdb.engine import store_record
-from tiervdb.errors import FencedError, ObjectExistsError, ObjectNotFoundError, SingleWriterWarning
+from tiervdb.errors import (
+    FencedError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    PinNotFoundError,
+    SingleWriterWarning,
+)
 from tiervdb.format import documents, paths
-from tiervdb.format.documents import EpochDocument, Identity, Owner, Pin
+from tiervdb.format.documents import EpochDocument, Identity, Intent, Owner, Pin
 from tiervdb.storage.object_store import ObjectStore
 
 
@@ -46,6 +52,7 @@ class ColdStore:
         self.single_writer: bool | None = False if self.is_private else None
         if not store.conditional:
             self.single_writer = True
+        self._deleting = threading.Lock()
 
     def epoch(self) -> int:
         """The epoch of this writer, taken at the first call. FencedError if a newer one was taken since."""
@@ -76,6 +83,56 @@ class ColdStore:
                 continue  # released meanwhile
             yield documents.decode_pin(data, f"{self.store.url}/{found.key}")
 
+    def release(self, pin_id: str) -> None:
+        """Deletes a pin that another database holds here. PinNotFoundError; FencedError, as for all that deletes."""
+        key = paths.ColdPinKey(self._database_id, pin_id).key
+        self.epoch()
+        try:
+            self.store.stat(key)
+        except ObjectNotFoundError:
+            raise PinNotFoundError(f"there is no pin {pin_id!r} in {self.store.url}; pins() lists them") from None
+        self.store.delete(key)
+
+    def delete(self, keys: Sequence[str]) -> set[str]:
+        """Deletes those of these keys that are the database's own and that no pin names. Returns them.
+
+        They are written down in the store before the last look for pins, so that whoever pins one and then looks there
+        is seen, or sees. FencedError if a newer writer took over, which would need to be asked.
+        """
+        with self._deleting:
+            self.epoch()  # deleting is writing: a newer writer shuts this one out
+            wanted = self._not_pinned(key for key in dict.fromkeys(keys) if self.owns(key))
+            if wanted and not self.is_private:
+                self._announce(wanted)
+                wanted = self._not_pinned(wanted)
+            for key in wanted:
+                self.store.delete(key)
+            if wanted and not self.is_private:
+                self.forget_deletions()
+        return set(wanted)
+
+    def forget_deletions(self) -> None:
+        """Nothing is being deleted any more, also not by an earlier writer of this database."""
+        for found in list(self.store.list(paths.deletion_prefix(self._database_id))):
+            self.store.delete(found.key)
+
+    def _not_pinned(self, keys: Iterable[str]) -> list[str]:
+        kept = {key for pin in self.pins() for key in pin.keys}
+        return [key for key in keys if key not in kept]
+
+    def _announce(self, keys: Sequence[str]) -> None:
+        epoch = self.epoch()
+        deletion = Intent(
+            id=paths.random_id(self._rng),
+            kind="delete",
+            shard=0,
+            epoch=epoch,
+            created_us=self._clock.now_us(),
+            keys=tuple(keys),
+        )
+        self.store.put(paths.DeletionKey(self._database_id, epoch).key, documents.encode(deletion))
+        self.epoch()  # again: who took over before this was written does not look for it
+
     def warn_if_single_writer(self) -> None:
         """Says, once, that nothing but care keeps a second writer away."""
         if self.single_writer and not self._warned:
@@ -93,8 +150,8 @@ class ColdStore:
             holds = store_record.conditional(self.store, self._database_id, self._clock, self._rng)
             self.single_writer = not holds
         self.warn_if_single_writer()
-        while not self._took(epoch):
-            epoch += 1
+        while not self._took(epoch):  # somebody was faster: on our timeline, or one that shuts us out
+            epoch = last_epoch(self.store, self._identity) + 1
         return epoch
 
     def _took(self, epoch: int) -> bool:

@@ -45,7 +45,7 @@ def keep(local: LocalDir, shard: int, name: str, names: Mapping[int, str]) -> No
     file = wal.read_file(local, name, last=False, published_seq=0)
     if not file.scan.records or file.scan.header is None:
         return
-    data = fmt.encode(file.scan.header.timeline, shard, list(_summaries(file, file.last_seq, names)))
+    data = fmt.encode(file.scan.header.timeline, shard, list(summaries(file, file.last_seq, names)))
     local.write_volatile(paths.LogName(shard, file.first_seq, file.last_seq).name, data)
     for old in _kept(local, shard)[:-KEPT_FILES]:
         local.delete(old.name)
@@ -61,7 +61,7 @@ def read(local: LocalDir, shard: int, until: int, names: Mapping[int, str]) -> l
         except ObjectNotFoundError:
             continue  # deleted since it was listed; its headers were kept before, so these are read afterwards
         timeline = "" if file.scan.header is None else file.scan.header.timeline
-        logged |= {c.seq: TimedCommit(timeline, c) for c in _summaries(file, until, names)}
+        logged |= {c.seq: TimedCommit(timeline, c) for c in summaries(file, until, names)}
     kept = {c.commit.seq: c for old in _kept(local, shard) for c in _read_kept(local, old.name)}
     found = {**kept, **logged}
     return [found[seq] for seq in sorted(found) if seq <= until]
@@ -90,7 +90,8 @@ def _rows(timed: TimedCommit) -> Iterator[dict[str, object]]:
         }
 
 
-def _summaries(file: wal.WalFile, until: int, names: Mapping[int, str]) -> Iterator[LoggedCommit]:
+def summaries(file: wal.WalFile, until: int, names: Mapping[int, str]) -> Iterator[LoggedCommit]:
+    """What is kept of the commits of a log file."""
     for span in file.spans(0, until):
         yield fmt.summarize(span.header, peek(span.body(file.buffer), span.header, file.name), names)
 

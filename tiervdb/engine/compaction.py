@@ -80,11 +80,14 @@ def _build_graph(core: ShardCore, schema: CollectionSchema, entry: SegmentEntry,
 
 
 def collections(core: ShardCore) -> list[tuple[CollectionSchema, list[SegmentEntry]]]:
-    """The collections of the current manifest that still exist, with their segments."""
+    """The collections of the current manifest that still exist, as it knows them, with their segments.
+
+    Not as they are by now: columns that came or went since belong to later commits, and states before them are shown.
+    """
     manifest = core.state.manifest
     catalog = core.view().catalog
     return [
-        (catalog.collections[c.id], [s for s in manifest.segments if s.collection == c.id])
+        (c, [s for s in manifest.segments if s.collection == c.id])
         for c in manifest.collections
         if c.id in catalog.collections
     ]

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import random
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
 from tiervdb.clock import Clock
-from tiervdb.engine import gc, wal
+from tiervdb.engine import borrowing, gc, intents, wal
 from tiervdb.engine import identity as identities
 from tiervdb.engine.core import manifest_objects
 from tiervdb.engine.manifest_store import ManifestStore
-from tiervdb.errors import AlreadyExistsError, CorruptionError, InvalidInputError, ObjectNotFoundError
-from tiervdb.format import documents, paths
-from tiervdb.format.documents import BorrowedPin, Identity, Pin
+from tiervdb.errors import AlreadyExistsError, CorruptionError, DatabaseLockedError, InvalidInputError, StorageError
+from tiervdb.format import paths
+from tiervdb.format.documents import Identity
 from tiervdb.format.manifest import Manifest
 from tiervdb.storage.local_dir import LocalDir
 from tiervdb.storage.object_store import ObjectStore
+
+_log = logging.getLogger("tiervdb")
 
 
 @dataclass(frozen=True)
@@ -36,26 +38,47 @@ class Origin:
 
 def clone(origin: Origin, parent: LocalDir, name: str, clock: Clock, rng: random.Random) -> Identity:
     """Builds a new database beside ``name`` in ``parent`` and publishes it by a rename. AlreadyExistsError if the
-    name is taken.
+    name is taken, DatabaseLockedError if another clone is being made there.
 
-    Local files and those of a cold subdirectory are hard links; objects in a shared cold store are pinned there.
+    Local files and those of a cold subdirectory are hard links; objects in a shared cold store are pinned there, first
+    as "making". What a crash leaves is undone by the next clone to the same path.
     """
     _check_target(origin.local, parent, name)
     partial = f".{name}.partial"
-    for old in list(parent.walk(partial)):
-        parent.delete(old)
     target = parent.sub(partial)
-    target.make()
-    _link_files(origin, target)
+    lock = target.lock(paths.WRITER_LOCK)
+    if lock is None:
+        raise DatabaseLockedError(f"another clone to {parent.path(name)} is being made; wait for it, or choose another")
+    try:
+        return _clone_locked(origin, parent, name, target, clock, rng)
+    finally:
+        lock.release()
+
+
+def _clone_locked(
+    origin: Origin, parent: LocalDir, name: str, target: LocalDir, clock: Clock, rng: random.Random
+) -> Identity:
+    path = str(parent.path(name))
+    borrowing.abandon(origin.store, target, path)
+    for old in list(target.walk("")):
+        if old != paths.WRITER_LOCK:
+            target.delete(old)
+    # The identity is written last but one: without it the directory is nothing.
     database_id = paths.random_id(rng)
-    # The identity is written last but one: without it the directory is nothing, and it needs the directory to be there.
     identity = identities.forked(origin.identity, target, clock, rng, origin.seq, origin.time_us, database_id)
-    manifest = msgspec.structs.replace(origin.manifest, database_id=database_id, timeline=identity.timeline.id, epoch=0)
-    _copy_log(origin, target, identity)
-    ManifestStore(target, manifest.shard).publish(manifest)
-    identity = _with_cold_objects(origin, target, identity, clock, rng)
-    identities.write(target, identity)
-    parent.rename(partial, name)
+    try:
+        identity = _with_cold_objects(origin, target, identity, path, clock, rng)
+        _link_files(origin, target)
+        _copy_log(origin, target, identity)
+        ManifestStore(target, origin.manifest.shard).publish(
+            msgspec.structs.replace(origin.manifest, database_id=database_id, timeline=identity.timeline.id, epoch=0)
+        )
+        identities.write(target, identity)
+        parent.rename(target.root.name, name)
+    except Exception:
+        borrowing.abandon(origin.store, target, path)
+        raise
+    borrowing.finish_if_possible(origin.store, parent.sub(name))
     return identity
 
 
@@ -76,10 +99,13 @@ def adopt_copy(
     seq = max([current.flushed_seq, *(file.last_seq for file in files)])
     database_id = identity.database_id if copied == "take_over" else paths.random_id(rng)
     adopted = identities.forked(identity, local, clock, rng, seq, current.flushed_time_us, database_id)
-    if copied == "clone" and identity.cold_url is not None:
-        held = [manifests.read(version) for version in manifests.versions()]
-        adopted = _pin_objects(store, current, {k for m in held for k in manifest_objects(m)}, adopted, clock, rng, seq)
-        _require_objects(store, current)
+    if identity.cold_url is not None:
+        borrowing.abandon(store, local, _path(local))
+        borrowing.require_whole(store, manifest_objects(current))  # before anything is written, here or there
+        if copied == "clone":
+            borrowing.disown(local)
+            loan = borrowing.Loan(adopted, _path(local), current, seq, _named_objects(manifests))
+            adopted = msgspec.structs.replace(adopted, borrowed=borrowing.take(store, local, loan, clock, rng))
     manifests.publish(
         msgspec.structs.replace(
             current, version=current.version + 1, database_id=database_id, timeline=adopted.timeline.id
@@ -89,17 +115,44 @@ def adopt_copy(
     return adopted
 
 
-def _require_objects(store: ObjectStore, manifest: Manifest) -> None:
-    """Looked at after they were pinned: what is there now stays."""
-    for key in manifest_objects(manifest):
-        try:
-            store.stat(key)
-        except ObjectNotFoundError as error:
-            raise CorruptionError(
-                f"{store.url} no longer holds {key}: the database that this directory was copied from has deleted it "
-                "since. "
-                "Use db.clone() there, which pins what the copy needs"
-            ) from error
+def finish_borrowing(
+    local: LocalDir, manifests: ManifestStore, identity: Identity, store: ObjectStore, clock: Clock, rng: random.Random
+) -> Identity:
+    """What a crash kept a clone from at its very end: its pins say that they are held.
+
+    Those that the owner has released meanwhile are made anew, if the objects are still there; else it is logged, and
+    whoever reads them is told.
+    """
+    gone = borrowing.finish_if_possible(store, local)
+    if not gone:
+        return identity
+    owners = {p.database_id for key in gone if isinstance(p := paths.parse_key(key), paths.ColdPinKey)}
+    keys = frozenset(key for key in _named_objects(manifests) if key.split("/")[0] in owners)
+    current = manifests.current()
+    stale = intents.listed(local)
+    loan = borrowing.Loan(identity, _path(local), current, current.flushed_seq, keys)
+    try:
+        taken = borrowing.take(store, local, loan, clock, rng)
+    except (StorageError, CorruptionError) as error:
+        _log.warning("%s: its pins in %s were released, and could not be made anew: %s", local.root, store.url, error)
+        return identity
+    others = tuple(b for b in identity.borrowed if b.database_id not in owners)
+    identity = msgspec.structs.replace(identity, borrowed=(*others, *taken))
+    identities.write(local, identity)
+    for intent in stale:
+        if intent.kind == borrowing.INTENT:
+            intents.forget(local, intent.id)
+    borrowing.finish_if_possible(store, local)
+    return identity
+
+
+def _path(local: LocalDir) -> str:
+    return str(local.root.absolute())
+
+
+def _named_objects(manifests: ManifestStore) -> frozenset[str]:
+    """The cold keys that any listed manifest names."""
+    return frozenset(key for version in manifests.versions() for key in manifest_objects(manifests.read(version)))
 
 
 def _check_target(origin: LocalDir, parent: LocalDir, name: str) -> None:
@@ -144,56 +197,17 @@ def _copy_log(origin: Origin, target: LocalDir, identity: Identity) -> None:
 
 
 def _with_cold_objects(
-    origin: Origin, target: LocalDir, identity: Identity, clock: Clock, rng: random.Random
+    origin: Origin, target: LocalDir, identity: Identity, path: str, clock: Clock, rng: random.Random
 ) -> Identity:
     """A shared store keeps the objects under a pin; those of the source's own subdirectory are linked or copied."""
+    keys = sorted(manifest_objects(origin.manifest))
     if origin.identity.cold_url is not None:
-        keys = set(manifest_objects(origin.manifest))
-        return _pin_objects(origin.store, origin.manifest, keys, identity, clock, rng, origin.seq)
+        loan = borrowing.Loan(identity, path, origin.manifest, origin.seq, frozenset(keys))
+        return msgspec.structs.replace(identity, borrowed=borrowing.take(origin.store, target, loan, clock, rng))
     cold = target.sub(paths.COLD_DIR)
-    for key in sorted(manifest_objects(origin.manifest)):
+    for key in keys:
         cold.link(origin.local.path(f"{paths.COLD_DIR}/{key}"), key)
     return identity
-
-
-def _pin_objects(
-    store: ObjectStore,
-    manifest: Manifest,
-    keys: Iterable[str],
-    identity: Identity,
-    clock: Clock,
-    rng: random.Random,
-    seq: int,
-) -> Identity:
-    """Writes a pin under the id of each database that owns one of the objects, and notes them in the identity."""
-    keys_by_owner: dict[str, list[str]] = {}
-    for key in sorted(keys):
-        parsed = paths.parse_key(key)
-        if isinstance(parsed, paths.ObjectKey):
-            keys_by_owner.setdefault(parsed.database_id, []).append(key)
-    borrowed = []
-    for owner, own_keys in keys_by_owner.items():
-        pin = _pin(manifest, identity, own_keys, clock, rng, seq)
-        store.put(paths.ColdPinKey(owner, pin.id).key, documents.encode(pin))
-        borrowed.append(BorrowedPin(database_id=owner, pin=pin.id))
-    return msgspec.structs.replace(identity, borrowed=tuple(borrowed))
-
-
-def _pin(
-    manifest: Manifest, identity: Identity, keys: Sequence[str], clock: Clock, rng: random.Random, seq: int
-) -> Pin:
-    return Pin(
-        id=paths.random_id(rng),
-        kind="clone",
-        timeline=manifest.timeline,
-        shard=manifest.shard,
-        manifest_version=manifest.version,
-        seq=seq,
-        time_us=manifest.flushed_time_us,
-        created_us=clock.now_us(),
-        holder=identity.database_id,
-        keys=tuple(keys),
-    )
 
 
 def parent_of(path: Path) -> tuple[Path, str]:

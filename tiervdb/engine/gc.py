@@ -9,7 +9,7 @@ import logging
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from tiervdb.engine import commit_log, intents, pins, wal
+from tiervdb.engine import borrowing, commit_log, intents, pins, wal
 from tiervdb.engine.core import ShardCore
 from tiervdb.errors import FencedError, StorageError
 from tiervdb.format import paths
@@ -133,7 +133,7 @@ def _unlist(core: ShardCore) -> list[tuple[Pin, Manifest]]:
     now_us = core.env.clock.now_us()
     for pin in pins.listed(local, core.env.shard):
         if pins.is_abandoned(local, pin, now_us):
-            pins.release(local, pin.id)
+            local.delete(paths.PinName(pin.id).name, durable=True)  # or its reader just did
     wanted = {pin.manifest_version for pin in pins.listed(local, core.env.shard)}
     for version in manifests.versions():
         if version != core.state.manifest.version and version not in wanted:
@@ -178,7 +178,8 @@ def _delete_logs(core: ShardCore, logs: Sequence[LogSpan]) -> None:
 
 def _ripe_intents(core: ShardCore) -> list[Intent]:
     building = core.building.ids()
-    return [intent for intent in intents.listed(core.env.local, core.env.shard) if intent.id not in building]
+    listed = intents.listed(core.env.local, core.env.shard)
+    return [intent for intent in listed if intent.id not in building and intent.kind != borrowing.INTENT]
 
 
 def _delete_objects(core: ShardCore, ripe: Sequence[Intent], keys: Sequence[str], current: Collection[str]) -> None:
@@ -188,14 +189,9 @@ def _delete_objects(core: ShardCore, ripe: Sequence[Intent], keys: Sequence[str]
     """
     if not ripe:
         return
-    cold, deleted = core.env.cold, set()
+    cold = core.env.cold
     try:
-        cold.epoch()  # deleting is writing: a newer writer shuts this one out
-        kept = {key for pin in cold.pins() for key in pin.keys}  # after the local pins: a clone pins here first
-        for key in keys:
-            if key not in kept and cold.owns(key):
-                cold.store.delete(key)
-                deleted.add(key)
+        deleted = cold.delete(keys)  # looks for pins after the local ones were looked for: a clone pins there first
     except FencedError as error:
         core.group.fail(error)  # this writer must stop
         return

@@ -19,6 +19,10 @@ def read(local: LocalDir) -> Identity:
     try:
         data = local.read(paths.IDENTITY)
     except ObjectNotFoundError:
+        if local.exists(paths.DROPPED):
+            raise NotADatabaseError(
+                f"the database in {local.root} is being dropped, or was when that stopped; tiervdb.drop() ends it"
+            ) from None
         raise NotADatabaseError(
             f"{local.root} is not a tiervdb database: it has no {paths.IDENTITY}. Give the path of a database, or a "
             "new or empty directory to create one"

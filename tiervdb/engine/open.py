@@ -11,11 +11,11 @@ import msgspec
 
 from tiervdb.clock import Clock
 from tiervdb.config import Durability, Options
+from tiervdb.engine import borrowing, recovery, snapshots, wal
 from tiervdb.engine import identity as identities
-from tiervdb.engine import recovery, snapshots, wal
 from tiervdb.engine.cold_store import ColdStore
-from tiervdb.engine.copies import adopt_copy
-from tiervdb.engine.core import ShardCore, Surroundings
+from tiervdb.engine.copies import adopt_copy, finish_borrowing
+from tiervdb.engine.core import ShardCore, Surroundings, manifest_objects
 from tiervdb.engine.manifest_store import ManifestStore
 from tiervdb.engine.opener import SegmentOpener
 from tiervdb.engine.reader import Reader, ReaderSurroundings
@@ -80,6 +80,7 @@ def open_reader(local: LocalDir, setting: Setting, clock: Clock, rng: random.Ran
     tools = make_tools(setting.options)
     reader = Reader.newest(reader_surroundings(local, identity, opener, tools, clock, rng))
     _prepare(opener, identity, reader.manifest())
+    identities.read(local)  # again: who drops a database takes this away before looking for readers
     return reader, identity
 
 
@@ -121,6 +122,8 @@ def _open_locked(
         identity = adopt_copy(local, manifests, identity, setting.copied, store, clock, rng)
         if setting.copied == "take_over" and identity.cold_url is not None:
             ColdStore(store, identity, _owner(), clock, rng).epoch()  # from now on the original is shut out
+            borrowing.require_whole(store, manifest_objects(manifests.current()))  # and what it was deleting, it says
+    identity = finish_borrowing(local, manifests, identity, store, clock, rng)
     _sweep_staged(local)
     core = _recover(local, identity, manifests, store, setting, clock, rng)
     snapshots.release_orphans(core)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import weakref
@@ -13,7 +14,7 @@ from tiervdb.engine import pins, recovery, time_travel, wal
 from tiervdb.engine.manifest_store import ManifestStore
 from tiervdb.engine.opener import SegmentOpener
 from tiervdb.engine.view import Tools, View
-from tiervdb.errors import CorruptionError, ObjectNotFoundError, OutsideWindowError, StateError
+from tiervdb.errors import CorruptionError, ObjectNotFoundError, OutsideWindowError, StateError, StorageError
 from tiervdb.format import paths
 from tiervdb.format.documents import Owner, Pin
 from tiervdb.format.manifest import Manifest
@@ -21,6 +22,7 @@ from tiervdb.storage import place
 from tiervdb.storage.local_dir import FileLock, LocalDir
 
 _ATTEMPTS = 10
+_log = logging.getLogger("tiervdb")
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class Reader:
                     return _Held(view, stretch.manifest)
             except (ObjectNotFoundError, OutsideWindowError, CorruptionError) as error:
                 _unpin(self.env, pin, lock)
-                if self._choose().manifest.version != stretch.manifest.version:
+                if self._has_moved(stretch):
                     continue  # what another pin lists may have lost its log before ours was there: that is no damage
                 if not isinstance(error, ObjectNotFoundError):
                     raise
@@ -109,6 +111,12 @@ class Reader:
                 raise
             _unpin(self.env, pin, lock)
         raise StateError(f"the database in {self.env.local.root} changes too fast to be pinned; try again")
+
+    def _has_moved(self, stretch: time_travel.Stretch) -> bool:
+        try:
+            return self._choose().manifest.version != stretch.manifest.version
+        except ObjectNotFoundError:  # just now
+            return True
 
     def _replayed(self, stretch: time_travel.Stretch) -> View:
         state = recovery.load(stretch.manifest, self.env.opener, self.env.tools)
@@ -146,7 +154,12 @@ def newest_seq(env: ReaderSurroundings) -> int:
 
 def _unpin(env: ReaderSurroundings, pin: Pin, lock: FileLock | None) -> None:
     """Runs when the view is gone. Not in a child after fork: there the pin is still the parent's."""
-    if place.owner()[0] == env.owner.pid:
+    if place.owner()[0] != env.owner.pid:
+        return
+    try:
         env.local.delete(paths.PinName(pin.id).name)
+    except StorageError as error:  # without its lock it is abandoned, and the writer collects it
+        _log.warning("a reader's pin stays until maintenance finds it: %s", error)
+    finally:
         if lock is not None:
             lock.release()

@@ -17,7 +17,8 @@ from tiervdb.engine.tier_plan import TierPlan
 from tiervdb.engine.tier_policy import PolicyMove
 from tiervdb.engine.tiering import TierResult
 from tiervdb.engine.view import View
-from tiervdb.errors import InvalidInputError
+from tiervdb.errors import InvalidInputError, StateError
+from tiervdb.format import paths
 from tiervdb.format.documents import Pin
 from tiervdb.format.manifest import Manifest, SnapshotName
 from tiervdb.format.operations import Operation
@@ -159,13 +160,23 @@ class Shard:
         return pins.listed(self.core.env.local, self.core.env.shard)
 
     def release_pin(self, pin_id: str) -> None:
-        """Releases a pin whose holder is gone. PinNotFoundError; a snapshot is to be dropped by its name instead."""
+        """Releases a pin, here or in the cold store, whose holder is gone.
+
+        PinNotFoundError; StateError if a reader still reads; a snapshot is to be dropped by its name instead.
+        """
         for pin in self.pins():
             if pin.id == pin_id and pin.kind == "snapshot":
                 raise InvalidInputError(
                     f"pin {pin_id} belongs to snapshot {pin.name!r}: use drop_snapshot({pin.name!r})"
                 )
-        pins.release(self.core.env.local, pin_id)
+            if pin.id == pin_id and pin.kind == "reader" and not pins.is_abandoned(self.core.env.local, pin, 0):
+                by = f"pid {pin.owner.pid} on {pin.owner.host}" if pin.owner is not None else "another process"
+                raise StateError(f"pin {pin_id} is in use ({by}): close the database there, and its pin goes by itself")
+        env = self.core.env
+        if env.cold.is_private or not paths.is_id(pin_id) or env.local.exists(paths.PinName(pin_id).name):
+            pins.release(env.local, pin_id)
+        else:
+            env.cold.release(pin_id)
 
     # -- the end
 

@@ -47,6 +47,7 @@ def demote(core: ShardCore, schema: CollectionSchema, fraction: float, progress:
     flush.flush(core)
     with core.work, core.building.job():
         check_tenure(core)
+        schema = core.state.manifest.collection(schema.id) or schema  # without what came after the flush
         planned = plan_demotion(_entries(core, schema), fraction)
         result = TierResult(0, 0, 0)
         for group in planned.groups(COLD_ROWS):
@@ -62,6 +63,7 @@ def promote(core: ShardCore, schema: CollectionSchema, fraction: float, progress
     flush.flush(core)
     with core.work, core.building.job():
         core.require_open()
+        schema = core.state.manifest.collection(schema.id) or schema
         planned = plan_promotion(_entries(core, schema), fraction)
         result = TierResult(0, 0, 0)
         for move in planned.moves:
@@ -98,7 +100,9 @@ def move_once(core: ShardCore, policy: TierPolicy) -> bool:
             return False
         check_tenure(core)
         first = planned[0]
-        schema = core.view().catalog.numbered(first.collection)
+        schema = core.state.manifest.collection(first.collection)  # without what came after the flush
+        if schema is None:
+            return False
         if first.to == "hot":
             promote_one(core, schema, Move(first.segment, first.rows, first.live))
         else:
@@ -119,6 +123,7 @@ def demote_since(
     flush.flush(core)
     with core.work, core.building.job():
         check_tenure(core)
+        schema = core.state.manifest.collection(schema.id) or schema
         hot = [e for e in _entries(core, schema) if e.tier == "hot" and e.live]
         entries = [e for e in hot if e.low_seq > seq or first < e.low_seq <= last]
         moves = tuple(Move(e.id, e.live, e.live) for e in sorted(entries, key=lambda e: (e.low_seq, e.id)))

@@ -18,6 +18,7 @@ DOCUMENT_VERSION = 1
 _CHECK = "crc32c"
 
 PinKind = Literal["snapshot", "clone", "reader", "hydrate", "backup"]
+PinState = Literal["making", "held"]
 
 
 class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,7 +82,8 @@ class Pin(_Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     ``consistency``: whether the commits up to ``seq`` were fsynced or only written when it was taken. ``keys``: cold
     objects that it keeps by name (a clone's pin in its owner's store). ``holder``: database id of the holder, if
-    another one.
+    another one; ``path``: its directory on ``owner.host`` when it was made. ``state``: "making" until the holder is
+    complete, so that what a crash left of one is known again.
     """
 
     id: str
@@ -97,11 +99,16 @@ class Pin(_Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: str | None = None
     consistency: Literal["fsync", "os"] = "fsync"
     holder: str | None = None
+    path: str | None = None
+    state: PinState = "held"
     keys: tuple[str, ...] = ()
 
 
 class Intent(_Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Written and fsynced before the keys and files that it names are: finds what a crash left behind."""
+    """Written and fsynced before the keys and files that it names are: finds what a crash left behind.
+
+    In a cold store: written before its keys are deleted, so that whoever pins one of them meanwhile sees it.
+    """
 
     id: str
     kind: str

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 IDENTITY = "tiervdb.json"
+DROPPED = "tiervdb.json.dropped"
 WRITER_LOCK = "writer.lock"
 WAL_DIR = "wal"
 MANIFEST_DIR = "manifests"
@@ -230,7 +231,19 @@ class ColdPinKey:
         return f"{cold_pin_prefix(self.database_id)}{_id(self.id)}"
 
 
-ColdKey = ObjectKey | EpochKey | ColdPinKey
+@dataclass(frozen=True)
+class DeletionKey:
+    """What the writer of an epoch is deleting from its cold store right now."""
+
+    database_id: str
+    epoch: int
+
+    @property
+    def key(self) -> str:
+        return f"{deletion_prefix(self.database_id)}{_number(self.epoch, _EPOCH_DIGITS)}"
+
+
+ColdKey = ObjectKey | EpochKey | ColdPinKey | DeletionKey
 
 
 def probe_key(database_id: str, id: str) -> str:
@@ -246,6 +259,11 @@ def epoch_prefix(database_id: str) -> str:
 def cold_pin_prefix(database_id: str) -> str:
     """What the keys of all pins on a database's cold objects start with."""
     return f"{_id(database_id)}/pins/"
+
+
+def deletion_prefix(database_id: str) -> str:
+    """What the keys of all deletions of a database start with."""
+    return f"{_id(database_id)}/deletions/"
 
 
 def _field(digits: int) -> str:
@@ -270,6 +288,7 @@ _COLD: tuple[tuple[re.Pattern[str], Callable[..., ColdKey]], ...] = (
     (re.compile(rf"{_I}/{_E}/{_I}\.({'|'.join(COLD_ROLES)})"), lambda d, e, i, r: ObjectKey(d, int(e), i, r)),
     (re.compile(rf"{_I}/epochs/{_E}"), lambda d, e: EpochKey(d, int(e))),
     (re.compile(rf"{_I}/pins/{_I}"), ColdPinKey),
+    (re.compile(rf"{_I}/deletions/{_E}"), lambda d, e: DeletionKey(d, int(e))),
 )
 
 

@@ -17,17 +17,20 @@ def column_stats(
     columns: Sequence[Column], arrays: Mapping[int, pa.Array | pa.ChunkedArray], rows: int
 ) -> tuple[ColumnStats, ...]:
     """The stats of each column; one without an array is null in all ``rows``."""
-    return tuple(_stats(column.id, arrays.get(column.id), rows) for column in columns)
+    return tuple(
+        ColumnStats(column=column.id, nulls=rows)
+        if (values := arrays.get(column.id)) is None
+        else stats_of_array(column.id, values)
+        for column in columns
+    )
 
 
-def _stats(column: int, values: pa.Array | pa.ChunkedArray | None, rows: int) -> ColumnStats:
+def stats_of_array(column: int, values: pa.Array | pa.ChunkedArray) -> ColumnStats:
     """``low`` and ``high`` are bounds: every value that is not null lies between them, ends included.
 
     Timestamps count as microseconds. Unknown, and None, are both for lists and for floats with a NaN, ``high`` for
     strings above 64 characters; their ``low`` is cut there.
     """
-    if values is None:
-        return ColumnStats(column=column, nulls=rows)
     if pa.types.is_list(values.type) or values.null_count == len(values):
         return ColumnStats(column=column, nulls=values.null_count)
     if pa.types.is_timestamp(values.type):

@@ -50,6 +50,11 @@ class Graph:
         index.load_index(str(path), max_elements=size)
         return Graph(index, metric, labels)
 
+    def holds(self, numbers: Rows, vectors: Vectors) -> bool:
+        """Whether these of its numbers were added with these vectors."""
+        ready = normalised(vectors) if self._metric == "cosine" else vectors
+        return np.allclose(np.asarray(self._index.get_items(numbers), np.float32), ready, rtol=1e-5, atol=1e-6)
+
     def search(self, queries: Vectors, ef: int, threads: int = 1, enough: int | None = None) -> Rows | None:
         """The best ``ef`` rows of each query, nearest first, int64 ``(queries, min(ef, size))``; -1 for rows that are
         gone. None if the graph cannot reach that many: its parts hang together badly, say among duplicates.

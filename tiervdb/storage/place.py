@@ -24,6 +24,17 @@ def machine() -> str:
     return ""
 
 
+def is_running(pid: int) -> bool:
+    """Whether a process of this machine has that number now; perhaps another one than had it before."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
+
+
 def owner() -> tuple[int, str]:
     """This process: pid and host name."""
     return os.getpid(), socket.gethostname()
