@@ -22,7 +22,7 @@ from tiervdb.clock import Clock
 from tiervdb.config import Durability, Options
 from tiervdb.engine import intents
 from tiervdb.engine.building import Building
-from tiervdb.engine.catalog import number
+from tiervdb.engine.catalog import CatalogState, number
 from tiervdb.engine.cold_store import ColdStore
 from tiervdb.engine.group_commit import GroupCommit
 from tiervdb.engine.manifest_store import ManifestStore
@@ -36,7 +36,7 @@ from tiervdb.errors import ClosedError, WritesRefusedError
 from tiervdb.format import manifest as fmt
 from tiervdb.format.manifest import Manifest, ManifestEdit
 from tiervdb.format.operations import DeleteRows, Operation, UpsertRows
-from tiervdb.format.wal_record import encode_payloads, finish_record
+from tiervdb.format.wal_record import EncodedBody, encode_payloads, finish_record
 from tiervdb.segment.segment import Segment
 from tiervdb.storage.local_dir import LocalDir
 from tiervdb.types import CollectionSchema, Commit, to_datetime
@@ -67,6 +67,14 @@ class Frozen:
 
     table: Memtable
     tip: Tip
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """Operations on rows as they are logged, good as long as the catalog is this very one."""
+
+    catalog: CatalogState
+    body: EncodedBody
 
 
 class ShardCore:
@@ -124,10 +132,20 @@ class ShardCore:
 
         Raises, before anything is logged, what catalog.apply raises and WritesRefusedError; later CommitOutcomeUnknown.
         """
+        self.require_open()
+        encoded = self._encode_early(operations)
         with self.commit_lock:
-            commit = self._log(operations, note)
+            commit = self._log(operations, note, encoded)
         self.group.wait(commit.seq)
         return commit
+
+    def _encode_early(self, operations: Sequence[Operation]) -> _Encoded | None:
+        """Rows are encoded without the commit lock, so that threads do it side by side; None: do it under the lock."""
+        catalog = self.state.tip.catalog
+        for operation in operations:
+            if not isinstance(operation, UpsertRows | DeleteRows) or operation.collection not in catalog.collections:
+                return None
+        return _Encoded(catalog, encode_payloads(operations, catalog.collections))
 
     def commit_where(self, build: Build, schema: CollectionSchema, note: str | None = None) -> Commit:
         """Commits what ``build(view, None)`` makes; ids written since are built again under the commit lock.
@@ -157,13 +175,16 @@ class ShardCore:
         some = [operation for operation in operations if not _is_empty(operation)]
         return self._log(some, note) if some else Commit(now.seq, to_datetime(now.time_us))
 
-    def _log(self, operations: Sequence[Operation], note: str | None) -> Commit:
+    def _log(self, operations: Sequence[Operation], note: str | None, early: _Encoded | None = None) -> Commit:
         self.require_open()
         self.group.check_writable()
         tip = self.state.tip
         numbered = number(tip.catalog, list(operations))
         self.state.next_catalog(numbered)
-        encoded = encode_payloads(numbered, tip.catalog.collections)
+        if early is not None and early.catalog is tip.catalog:
+            encoded = early.body
+        else:
+            encoded = encode_payloads(numbered, tip.catalog.collections)
         seq, time_us = tip.seq + 1, max(self.env.clock.now_us(), tip.time_us + 1)
         try:
             counts = self.state.apply(numbered, seq, time_us)
