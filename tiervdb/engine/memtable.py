@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from tiervdb.engine.deaths import DeathLog
 from tiervdb.engine.growable import Growable
+from tiervdb.segment.filter_tables import Fleeting
 from tiervdb.types import CollectionSchema, Mask, RowBatch, Rows, Vectors
 
 ALIVE = np.uint64(2**64 - 1)
@@ -92,6 +93,9 @@ class MemView:
         self._vectors = table._vectors.view(rows)
         self._chunks = table._chunks
         self._live: Mask | None = None
+        self._ids: pa.Array | None = None
+        self._joined: dict[int, pa.Array | None] = {}
+        self.key = Fleeting()
         self.rows = rows
         self.seq = seq
 
@@ -102,9 +106,13 @@ class MemView:
         return self._live
 
     def ids(self, rows: Rows | None = None) -> pa.Array:
+        """Those of all rows are made once: filters and scans ask for them again and again."""
         ids = self._table.ids
-        values = ids[: self.rows] if rows is None else [ids[r] for r in rows.tolist()]
-        return pa.array(values, self._table.id_type)
+        if rows is not None:
+            return pa.array([ids[r] for r in rows.tolist()], self._table.id_type)
+        if self._ids is None:
+            self._ids = pa.array(ids[: self.rows], self._table.id_type)
+        return self._ids
 
     def vectors(self, rows: Rows | None = None) -> Vectors:
         return self._vectors if rows is None else self._vectors[rows]
@@ -113,10 +121,15 @@ class MemView:
         """Arrow arrays by column id; a column that no row has is left out."""
         found = {}
         for column in column_ids:
-            array = _column(self._chunks, column, self.rows)
+            array = self._column(column)
             if array is not None:
                 found[column] = array if rows is None else array.take(pa.array(rows))
         return found
+
+    def _column(self, column: int) -> pa.Array | None:
+        if column not in self._joined:
+            self._joined[column] = _column(self._chunks, column, self.rows)
+        return self._joined[column]
 
     def lookup(self, ids: list[Any]) -> Rows:
         """The row of each id that is alive at the view's seq, or MISSING."""

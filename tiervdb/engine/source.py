@@ -146,7 +146,7 @@ class MemSource:
 
     @property
     def key(self) -> Hashable | None:
-        return None
+        return self.table.key
 
     def live(self) -> Mask | None:
         return self.table.live()

@@ -64,7 +64,9 @@ def _vector_array(batch: RowBatch, schema: CollectionSchema) -> pa.Array:
             f"{len(batch)} rows cannot have vectors of shape {batch.vectors.shape}"
         )
     flat = np.ascontiguousarray(batch.vectors, dtype=np.float32).reshape(-1)
-    return pa.FixedSizeListArray.from_arrays(pa.array(flat), type=vector_type(schema.dim))
+    # Straight from the buffer: pa.array looks whether it was given something of pandas, and imports that for it.
+    values = pa.Array.from_buffers(pa.float32(), len(flat), [None, pa.py_buffer(flat)])
+    return pa.FixedSizeListArray.from_arrays(values, type=vector_type(schema.dim))
 
 
 def encode_ids(ids: pa.Array, id_type: IdType) -> Parts:

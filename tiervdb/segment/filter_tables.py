@@ -26,12 +26,16 @@ ID = 0  # the id's place among column ids, which start at 1
 ROW = "r"
 
 
+class Fleeting:
+    """The key of rows that the next commit leaves behind: bitmaps of them are kept, a table of their own never pays."""
+
+
 class FilterSource(Protocol):
     """Rows that a filter is evaluated over: those of a segment or of a memtable."""
 
     @property
     def key(self) -> Hashable | None:
-        """An identity that no other rows ever have; None where rows may still come, and nothing is kept."""
+        """An identity that no other rows ever have (see Fleeting); None where nothing is to be kept."""
         ...
 
     @property
@@ -101,7 +105,8 @@ class FilterTables:
         try:
             readable = []
             for source in sources:
-                kept = self._lease(connection, source, columns, uses_id) if source.key is not None else None
+                lasts = source.key is not None and not isinstance(source.key, Fleeting)
+                kept = self._lease(connection, source, columns, uses_id) if lasts else None
                 if kept is not None:
                     leased.append(kept)
                     readable.append(Readable(kept.name, "rowid"))
