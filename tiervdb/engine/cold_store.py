@@ -151,7 +151,8 @@ class ColdStore:
             self.single_writer = not holds
         self.warn_if_single_writer()
         while not self._took(epoch):  # somebody was faster: on our timeline, or one that shuts us out
-            epoch = last_epoch(self.store, self._identity) + 1
+            _check_epoch(self.store, self._identity, epoch)  # even where the list does not show it yet
+            epoch = max(epoch, last_epoch(self.store, self._identity)) + 1
         return epoch
 
     def _took(self, epoch: int) -> bool:
@@ -193,11 +194,15 @@ def last_epoch(store: ObjectStore, identity: Identity) -> int:
     parsed = (paths.parse_key(found.key) for found in store.list(paths.epoch_prefix(identity.database_id)))
     epoch = max((p.epoch for p in parsed if isinstance(p, paths.EpochKey)), default=0)
     if epoch:
-        key = paths.EpochKey(identity.database_id, epoch).key
-        document = documents.decode_epoch(store.get(key), f"{store.url}/{key}")
-        if document.timeline not in {identity.timeline.id, *(line.id for line in identity.ancestors)}:
-            raise _fenced(store, identity.database_id, epoch)
+        _check_epoch(store, identity, epoch)
     return epoch
+
+
+def _check_epoch(store: ObjectStore, identity: Identity, epoch: int) -> None:
+    key = paths.EpochKey(identity.database_id, epoch).key
+    document = documents.decode_epoch(store.get(key), f"{store.url}/{key}")
+    if document.timeline not in {identity.timeline.id, *(line.id for line in identity.ancestors)}:
+        raise _fenced(store, identity.database_id, epoch)
 
 
 def _fenced(store: ObjectStore, database_id: str, epoch: int) -> FencedError:
