@@ -49,7 +49,7 @@ def test_a_clone_is_among_the_owners_pins(db: tiervdb.Database, store: Path, tmp
     db.drop_snapshot("s")
     db.flush()
     db.maintain()
-    assert "2 of them nothing here needs any more" in str(db.pins()[0].depends)
+    assert "3 of them nothing here needs any more" in str(db.pins()[0].depends)
 
 
 def test_a_reader_sees_them_and_does_not_release_them(db: tiervdb.Database, path: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tiervdb.engine.search import SearchOutcome
 from tiervdb.engine.source import SegmentSource, Source
 from tiervdb.engine.view import Place, View
 from tiervdb.errors import InvalidInputError
+from tiervdb.format.columns import id_arrow_type
 from tiervdb.segment.request import SearchRequest, SearchTally
 from tiervdb.storage.tally import measured
 from tiervdb.types import CollectionSchema
@@ -107,7 +108,19 @@ def _ids_and_columns(
     first = int(place.sources[0]) if len(place.sources) else -1
     if first >= 0 and (place.sources == first).all():  # nearly always, and then much faster
         return view.sources(schema)[first].ids(place.rows), None
-    return joined(view.fetch(schema, place, (), vectors=False).column("id")), None
+    if first < 0:
+        return pa.array([], id_arrow_type(schema.id_type)), None
+    return _ids(view.sources(schema), place), None
+
+
+def _ids(sources: Sequence[Source], place: Place) -> pa.Array:
+    """The ids at these places, in their order."""
+    numbers = np.unique(place.sources)
+    at = [np.flatnonzero(place.sources == n) for n in numbers]
+    parts = [sources[n].ids(place.rows[a]) for n, a in zip(numbers, at, strict=True)]
+    back = np.empty(len(place.rows), np.int64)
+    back[np.concatenate(at)] = np.arange(len(back))
+    return pa.concat_arrays(parts).take(pa.array(back))
 
 
 def _stats(outcome: SearchOutcome, sources: Sequence[Source], seconds: float) -> SearchStats:

@@ -18,10 +18,12 @@ from tiervdb.segment.union import SketchUnion, shared_plan
 from tiervdb.types import Distances, Mask, Rows, Vectors
 
 Task = tuple[int, Source, Mask | None]  # number of the source, the source, its live rows
+Chosen = tuple[int, Segment, Mask | None]
 Found = tuple[Rows, Rows, Distances]  # numbers of sources, rows, distances
 
 KEPT = 32  # unions in memory: a row is in one of them, or in an outdated one beside it
 SEEN_BEFORE = 3  # searches of the same segments before their union is made: during a load they change all the time
+SETTLED = 64  # and before that of one with small segments too
 _PLANS = 256
 _BATCH = 8  # queries from which several threads are worth it
 
@@ -47,17 +49,36 @@ class Unions:
     def search(
         self, tasks: Sequence[Task], queries: Vectors, k: int, request: SearchRequest, tally: SearchTally
     ) -> Together | None:
-        """Searches the hot segments with sketches under the most common codebook as one; None where that is no gain."""
-        chosen = _largest_group(tasks)
-        if len(chosen) < 2 or request.exact or request.ef is not None:
+        """Searches the hot segments with sketches under the most common codebook as one; None where that is no gain.
+
+        Those too small for a sketch join once a state has been searched often: flushes bring new ones all the time.
+        """
+        if request.exact or request.ef is not None:
             return None
+        sketched, small = _groups(tasks)
+        if sketched and small:
+            every = sorted([*sketched, *small], key=lambda task: task[0])
+            found = self._as_one(every, SETTLED, queries, k, request, tally)
+            if found is not None:
+                return found
+        return self._as_one(sketched, SEEN_BEFORE, queries, k, request, tally) if len(sketched) > 1 else None
+
+    def _as_one(
+        self,
+        chosen: Sequence[Chosen],
+        seen_before: int,
+        queries: Vectors,
+        k: int,
+        request: SearchRequest,
+        tally: SearchTally,
+    ) -> Together | None:
         segments = [segment for _, segment, _ in chosen]
         masks = [mask for _, _, mask in chosen]
         alive = [s.rows if m is None else int(np.count_nonzero(m)) for s, m in zip(segments, masks, strict=True)]
         plan = self._plan(segments, k, tuple(alive), request)
         if plan is None or sum(alive) < k:
             return None
-        union = self._union(segments)
+        union = self._union(segments, seen_before)
         if union is None:
             return None
         return _found(union, chosen, queries, k, plan, request, tally)
@@ -73,7 +94,7 @@ class Unions:
             self._plans[key] = shared_plan(segments, k, alive, request)
         return self._plans.get(key)
 
-    def _union(self, segments: Sequence[Segment]) -> SketchUnion | None:
+    def _union(self, segments: Sequence[Segment], seen_before: int = SEEN_BEFORE) -> SketchUnion | None:
         key = tuple(s.entry.id for s in segments)
         with self._lock:
             if key in self._unions:
@@ -82,7 +103,7 @@ class Unions:
             self._seen[key] = self._seen.pop(key, 0) + 1
             if len(self._seen) > 2 * self._kept:
                 self._seen.popitem(last=False)
-            if self._seen[key] < SEEN_BEFORE:
+            if self._seen[key] < seen_before:
                 return None
             union = self._unions[key] = SketchUnion(segments)
             while len(self._unions) > self._kept or self._outdated(key):
@@ -98,17 +119,20 @@ class Unions:
         return oldest != key and not set(oldest).isdisjoint(key)
 
 
-def _largest_group(tasks: Sequence[Task]) -> list[tuple[int, Segment, Mask | None]]:
-    groups: dict[str, list[tuple[int, Segment, Mask | None]]] = {}
+def _groups(tasks: Sequence[Task]) -> tuple[list[Chosen], list[Chosen]]:
+    """The hot segments with sketches under the most common codebook, and those without a sketch."""
+    groups: dict[str, list[Chosen]] = {}
+    small: list[Chosen] = []
     for number, source, mask in tasks:
-        if isinstance(source, SegmentSource) and source.segment.entry.codebook and not source.segment.remote:
-            groups.setdefault(source.segment.entry.codebook, []).append((number, source.segment, mask))
-    return max(groups.values(), key=len, default=[])
+        if isinstance(source, SegmentSource) and not source.segment.remote:
+            codebook = source.segment.entry.codebook
+            (small if codebook is None else groups.setdefault(codebook, [])).append((number, source.segment, mask))
+    return max(groups.values(), key=len, default=[]), small
 
 
 def _found(
     union: SketchUnion,
-    chosen: Sequence[tuple[int, Segment, Mask | None]],
+    chosen: Sequence[Chosen],
     queries: Vectors,
     k: int,
     plan: BySketch,

@@ -14,6 +14,7 @@ import numpy as np
 
 from tiervdb.errors import ObjectNotFoundError
 from tiervdb.segment.distance import ordered, pair_distances
+from tiervdb.segment.probing import LiveLists, probe
 from tiervdb.segment.remote import lost_object
 from tiervdb.segment.request import SearchRequest, SearchTally
 from tiervdb.segment.sketch import ListNumbers, Lists, prepared
@@ -136,35 +137,30 @@ class _Probe:
 def _scan(
     targets: Sequence[Target], ready: Vectors, k: int, budget: int, tally: SearchTally, request: SearchRequest
 ) -> list[Candidates]:
-    probes = [_probe(t, t.plan, ready, k) for t in targets if isinstance(t.plan, BySketch)]
+    probes = [_probe(t, t.plan, ready, k, request.filtered) for t in targets if isinstance(t.plan, BySketch)]
     _bring_lists(probes, tally)
     threads = 1 if len(ready) < _ALONE else request.threads or os.cpu_count() or 1
     found = [_few(t, t.plan, len(ready), tally) for t in targets if not isinstance(t.plan, BySketch)]
-    for probe in probes:
-        count = min(budget, probe.target.alive)
-        rows, near = probe.lists.scan(ready, probe.probed, probe.coarse, count, probe.bits, threads)
+    for one in probes:
+        count = min(budget, one.target.alive)
+        rows, near = one.lists.scan(ready, one.probed, one.coarse, count, one.bits, threads)
         missing = rows < 0
-        numbers = np.where(missing, -1, rows + probe.target.first)
+        numbers = np.where(missing, -1, rows + one.target.first)
         found.append(Candidates(numbers, np.where(missing, np.float32(np.inf), near)))
-        tally.scanned(*_what(probe, budget))
+        tally.scanned(*_what(one, budget))
     return found
 
 
-def _probe(target: Target, plan: BySketch, ready: Vectors, k: int) -> _Probe:
-    """The lists to scan: as many as planned, and more where a query's hold fewer than k live rows."""
+def _probe(target: Target, plan: BySketch, ready: Vectors, k: int, spread: bool) -> _Probe:
+    """The lists to scan: as many as planned, and more where a query's hold too few live rows."""
     segment = target.segment
     lists = segment.cold_sketch.lists()
-    bits, usable = (None, lists.filled) if target.live is None else segment.live_lists(target.live)
-    held = lists.sizes if target.live is None else lists.matches(target.live)
-    every = int(np.count_nonzero(usable))
-    nprobe = min(plan.nprobe or every, every)
-    if int(lists.sizes[usable].sum()) * lists.code_size <= plan.free_bytes and _are_here(target, usable):
-        nprobe = every
-    while True:
-        probed, coarse = lists.probes(ready, nprobe, None if target.live is None else usable)
-        if nprobe == every or int(held[probed].sum(axis=1).min()) >= min(k, target.alive):
-            return _Probe(target, lists, probed, coarse, bits)
-        nprobe = min(every, 2 * nprobe)
+    live = LiveLists(None, lists.sizes, lists.filled) if target.live is None else segment.live_lists(target.live)
+    nprobe = plan.nprobe or len(lists.sizes)
+    if int(lists.sizes[live.usable].sum()) * lists.code_size <= plan.free_bytes and _are_here(target, live.usable):
+        nprobe = len(lists.sizes)
+    probed, coarse = probe(lists, ready, nprobe, live, min(k, target.alive), spread)
+    return _Probe(target, lists, probed, coarse, live.bits)
 
 
 def _are_here(target: Target, usable: Mask) -> bool:
@@ -174,14 +170,14 @@ def _are_here(target: Target, usable: Mask) -> bool:
 
 def _bring_lists(probes: Sequence[_Probe], tally: SearchTally) -> None:
     wanted: list[tuple[_Probe, ListNumbers, Read]] = []
-    for probe in probes:
-        absent, read = probe.target.segment.cold_sketch.missing_lists(probe.lists, np.unique(probe.probed))
+    for one in probes:
+        absent, read = one.target.segment.cold_sketch.missing_lists(one.lists, np.unique(one.probed))
         if read is not None:
-            wanted.append((probe, absent, read))
+            wanted.append((one, absent, read))
     if wanted:
         wave = _wave(wanted[0][0].target.segment, [read for *_, read in wanted], tally, "fetch lists")
-        for (probe, absent, _), pieces in zip(wanted, wave.pieces, strict=True):
-            probe.target.segment.cold_sketch.take_lists(probe.lists, absent, pieces)
+        for (one, absent, _), pieces in zip(wanted, wave.pieces, strict=True):
+            one.target.segment.cold_sketch.take_lists(one.lists, absent, pieces)
 
 
 def _few(target: Target, plan: Strategy, queries: int, tally: SearchTally) -> Candidates:

@@ -32,6 +32,8 @@ def merge(found: Sequence[tuple[int | Rows, Rows, Distances]], k: int) -> Merged
     row -1 is no candidate.
     All have the same number of queries. NaN counts as farthest.
     """
+    if len(found[0][1]) == 1:
+        return _of_one(found, k)
     rows = np.concatenate([rows for _, rows, _ in found], axis=1)
     distances = np.concatenate([distances for _, _, distances in found], axis=1).astype(np.float32, copy=False)
     sources = np.concatenate([np.broadcast_to(np.asarray(number, np.int64), r.shape) for number, r, _ in found], axis=1)
@@ -43,6 +45,19 @@ def merge(found: Sequence[tuple[int | Rows, Rows, Distances]], k: int) -> Merged
         best,
         np.where(missing, np.float32(np.inf), np.take_along_axis(distances, order, axis=1)),
     )
+
+
+def _of_one(found: Sequence[tuple[int | Rows, Rows, Distances]], k: int) -> Merged:
+    """One query: the plain form is several times faster."""
+    rows = np.concatenate([rows[0] for _, rows, _ in found])
+    distances = np.concatenate([distances[0] for _, _, distances in found]).astype(np.float32, copy=False)
+    sources = np.concatenate([n[0] if isinstance(n, np.ndarray) else np.full(r.shape[1], n) for n, r, _ in found])
+    order = np.lexsort((rows, sources, distances, rows == MISSING))[:k]
+    rows, sources, distances = rows[order], sources[order], distances[order]
+    missing = rows == MISSING
+    if missing.any():
+        sources[missing], distances[missing] = MISSING, np.inf
+    return Merged(sources[None], rows[None], distances[None])
 
 
 def top_k(distances: Distances, k: int) -> tuple[Rows, Distances]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from tiervdb.segment import cold_search
 from tiervdb.segment.distance import nearest, ordered, pair_distances
+from tiervdb.segment.probing import LiveLists, probe
 from tiervdb.segment.request import Candidates, SearchRequest, SearchTally
 from tiervdb.segment.sketch import Lists, prepared
 from tiervdb.segment.strategy import ByGraph, BySketch, Exact, Strategy
@@ -155,19 +156,19 @@ def _by_sketch(
 ) -> Candidates:
     lists = segment.lists()
     ready = prepared(segment.metric, queries)
-    bits, usable = (None, lists.filled) if live is None else segment.live_lists(live)
-    nprobe = _lists_to_probe(lists, usable, plan)
+    living = LiveLists(None, lists.sizes, lists.filled) if live is None else segment.live_lists(live)
+    nprobe = _lists_to_probe(lists, living.usable, plan)
     count = min(max(plan.rerank, k), alive)
     threads = _threads(request, len(queries))
-    probed, coarse = lists.probes(ready, nprobe, None if live is None else usable)
-    rows, approximate = lists.scan(ready, probed, coarse, count, bits, threads)
+    probed, coarse = probe(lists, ready, nprobe, living, k, request.filtered)
+    rows, approximate = lists.scan(ready, probed, coarse, count, living.bits, threads)
     if rows[:, k - 1].min() < 0:  # found rows come first
         short = rows[:, k - 1] < 0
-        every, coarse = lists.probes(ready[short], len(usable))
-        rows[short], approximate[short] = lists.scan(ready[short], every, coarse, count, bits, threads)
+        every, coarse = lists.probes(ready[short], len(living.usable))
+        rows[short], approximate[short] = lists.scan(ready[short], every, coarse, count, living.bits, threads)
     tally.scanned(
-        lists.rows * nprobe // len(lists.sizes) * len(queries),
-        f"{segment.title}: sketch, nprobe={nprobe} rerank={plan.rerank}",
+        lists.rows * probed.shape[1] // len(lists.sizes) * len(queries),
+        f"{segment.title}: sketch, nprobe={probed.shape[1]} rerank={plan.rerank}",
     )
     if plan.rerank == 0:
         return _approximate(lists, queries, rows, approximate, k)

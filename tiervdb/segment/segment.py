@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from tiervdb.errors import CorruptionError
@@ -28,6 +27,7 @@ from tiervdb.segment.distance import Norms, row_norms
 from tiervdb.segment.graph import Graph
 from tiervdb.segment.graph_file import GraphFile, open_graph_file
 from tiervdb.segment.id_index import IdIndex
+from tiervdb.segment.probing import LiveLists
 from tiervdb.segment.remote import RemoteRows
 from tiervdb.segment.request import Candidates, SearchRequest, SearchTally
 from tiervdb.segment.sketch import Codes, ListNumbers, Lists, pack_mask
@@ -41,7 +41,6 @@ from tiervdb.types import CollectionSchema, Mask, Rows, Vectors
 __all__ = ["BatchSource", "Candidates", "RowSource", "SearchRequest", "SearchTally", "Segment", "open_segment"]
 
 _STRATEGIES = 256  # choices that are kept
-LiveLists = tuple[npt.NDArray[np.uint8], Mask]  # the bits of the live rows, and the lists that hold one
 
 
 def open_segment(
@@ -193,7 +192,8 @@ class Segment:
         last = self._last_live
         if last is not None and last[0] is live:
             return last[1]
-        made = pack_mask(live), self.lists().matches(live) > 0
+        held = self.lists().matches(live)
+        made = LiveLists(pack_mask(live), held, held > 0)
         if not live.flags.writeable:
             self._last_live = (live, made)
         return made

@@ -1,7 +1,7 @@
 """Several hot segments coded under one codebook, scanned as one.
 
 A list of the union is the lists of its segments one behind the other, so a search chooses lists once and scans once,
-however many segments there are.
+however many segments there are. Small segments, which have no sketch, are coded when the union is made.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tiervdb.segment.calibration import SketchRung, scaled_for_k
 from tiervdb.segment.distance import ordered, pair_distances
 from tiervdb.segment.request import SearchRequest, SearchTally
 from tiervdb.segment.segment import Segment
-from tiervdb.segment.sketch import Lists, pack_mask, prepared
+from tiervdb.segment.sketch import Coder, Lists, pack_mask, prepared
 from tiervdb.segment.strategy import BySketch
 from tiervdb.types import Distances, Mask, Rows, Vectors
 
@@ -24,13 +24,15 @@ UnionFound = tuple[Rows, Rows, Distances]  # place in the union's segments, row,
 def shared_plan(segments: Sequence[Segment], k: int, alive: Sequence[int], request: SearchRequest) -> BySketch | None:
     """How to scan these segments as one: with the cheapest parameters that reach the recall over all of them.
 
-    None where one of them would be searched otherwise, or not all lists are from one codebook.
+    None where one with a sketch would be searched otherwise, or not all lists are from one codebook.
     """
-    if request.filtered or request.rerank == 0 or len({s.entry.codebook for s in segments}) != 1:
+    if request.filtered or request.rerank == 0 or len({s.entry.codebook for s in segments} - {None}) != 1:
         return None
-    plans = [s.strategy(min(k, n), n, request) for s, n in zip(segments, alive, strict=True)]
+    pairs = [(s, n) for s, n in zip(segments, alive, strict=True) if s.entry.codebook is not None]
+    segments = [s for s, _ in pairs]
+    plans = [s.strategy(min(k, n), n, request) for s, n in pairs if n]
     scans = [plan for plan in plans if isinstance(plan, BySketch) and plan.nprobe is not None]
-    if len(scans) < len(plans) or any(s.remote for s in segments):
+    if not scans or len(scans) < len(plans) or any(s.remote for s in segments):
         return None
     measured = _measured_together(segments, request.recall)
     if measured is None or request.nprobe is not None or request.rerank is not None:
@@ -58,10 +60,12 @@ class SketchUnion:
     """The lists of several segments in memory. Immutable and safe for threads. It keeps no segment open."""
 
     def __init__(self, segments: Sequence[Segment]) -> None:
-        coded = [known for segment in segments if (known := segment.coded()) is not None]
-        codebook = segments[0].codebook
-        if codebook is None or len(coded) < len(segments):
-            raise ValueError("a union needs segments with sketches")
+        codebook = next((s.codebook for s in segments if s.entry.codebook is not None), None)
+        if codebook is None:
+            raise ValueError("a union needs a segment with a sketch")
+        coder = Coder(codebook)
+        every = np.arange(max(s.rows for s in segments), dtype=np.int64)
+        coded = [s.coded() or coder.encode(s.vectors(every[: s.rows])) for s in segments]
         lists = np.concatenate([numbers for numbers, _ in coded])
         order = np.argsort(lists, kind="stable").astype(np.int64)
         offsets = np.concatenate([[0], np.cumsum(np.bincount(lists, minlength=codebook.nlist))]).astype(np.int64)
