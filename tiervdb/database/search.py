@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, SupportsIndex
 
@@ -16,7 +16,7 @@ from tiervdb.database.inputs.arrays import joined
 from tiervdb.database.inputs.vectors import to_queries
 from tiervdb.database.selection import ColumnNames, Selection, select
 from tiervdb.engine.search import SearchOutcome
-from tiervdb.engine.source import SegmentSource, Source
+from tiervdb.engine.source import Source
 from tiervdb.engine.view import Place, View
 from tiervdb.errors import InvalidInputError
 from tiervdb.format.columns import id_arrow_type
@@ -64,7 +64,7 @@ def search(
     place = Place(outcome.sources[found], outcome.rows[found])
     with tally.timed("columns"):
         ids, extra = _ids_and_columns(view, schema, place, selection, tally)
-    stats = _stats(outcome, view.sources(schema), clock.monotonic() - started)
+    stats = _stats(outcome, view.census(schema), clock.monotonic() - started)
     explanation = "\n".join(outcome.tally.strategies) if options.explain else ""
     return Hits(ids, outcome.distances[found], tuple(found.sum(axis=1).tolist()), single, extra, stats, explanation)
 
@@ -123,24 +123,18 @@ def _ids(sources: Sequence[Source], place: Place) -> pa.Array:
     return pa.concat_arrays(parts).take(pa.array(back))
 
 
-def _stats(outcome: SearchOutcome, sources: Sequence[Source], seconds: float) -> SearchStats:
+def _stats(outcome: SearchOutcome, census: Mapping[str, tuple[int, int]], seconds: float) -> SearchStats:
     tally = outcome.tally
-    searched = [(_tier(s), s.rows) for s in sources if s.rows]
-    tiers = tuple(tier for tier in ("memory", "hot", "cold") if any(found == tier for found, _ in searched))
     return SearchStats(
         seconds=seconds,
         milliseconds={stage: 1e3 * taken for stage, taken in tally.stages.items()},
-        segments={tier: sum(found == tier for found, _ in searched) for tier in tiers},
-        rows={tier: sum(rows for found, rows in searched if found == tier) for tier in tiers},
+        segments={tier: parts for tier, (parts, _) in census.items()},
+        rows={tier: rows for tier, (_, rows) in census.items()},
         rows_scanned=tally.rows_scanned,
         gets=tally.gets,
         bytes=tally.bytes,
         waves=tally.waves,
         cache_hits=tally.cache_hits,
-        tiers=tiers,
+        tiers=tuple(census),
         skipped=outcome.skipped,
     )
-
-
-def _tier(source: Source) -> str:
-    return source.segment.entry.tier if isinstance(source, SegmentSource) else "memory"

@@ -63,6 +63,7 @@ class View:
         self._tables = tables
         self._tools = tools
         self._sources: dict[int, list[Source]] = {}
+        self._census: dict[int, dict[str, tuple[int, int]]] = {}
 
     def collections(self) -> list[str]:
         """The names of all collections, sorted."""
@@ -79,6 +80,22 @@ class View:
             tables = [MemSource(t, self.catalog.numbered(schema.id)) for t in self._tables.get(schema.id, ()) if t.rows]
             known = [*self._segments.get(schema.id, ()), *tables]
             self._sources[schema.id] = known
+        return known
+
+    def census(self, schema: CollectionSchema) -> Mapping[str, tuple[int, int]]:
+        """By tier (memory, hot, cold) the number of parts and of rows in them, dead ones too; only tiers with rows."""
+        known = self._census.get(schema.id)
+        if known is None:
+            known = {}
+            found = [
+                (s.segment.entry.tier if isinstance(s, SegmentSource) else "memory", s.rows)
+                for s in self.sources(schema)
+            ]
+            for tier in ("memory", "hot", "cold"):
+                rows = [count for where, count in found if where == tier and count]
+                if rows:
+                    known[tier] = len(rows), sum(rows)
+            self._census[schema.id] = known
         return known
 
     def count(self, schema: CollectionSchema, where: Filter | None = None) -> int:
