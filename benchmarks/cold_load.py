@@ -17,13 +17,14 @@ from tempfile import TemporaryDirectory
 import pyarrow as pa
 
 import tiervdb
+from benchmarks import s3_server
+from benchmarks.s3_server import BUCKET, Server
 from benchmarks.words import DIM, Words, words
-from tests.support.s3_servers import S3Endpoint, running_seaweedfs
 
 
 def main() -> None:
     data = words()
-    with TemporaryDirectory(prefix="tiervdb-cold-load-") as folder, running_seaweedfs(Path(folder) / "s3") as server:
+    with TemporaryDirectory(prefix="tiervdb-cold-load-") as folder, s3_server.running(Path(folder) / "s3", 0) as server:
         loaded = Path(folder) / "words.arrow"
         _write(loaded, data)
         _measured(
@@ -37,8 +38,8 @@ def main() -> None:
         _measured("demote()", data, demoted, lambda db: db.demote("words"))
 
 
-def _database(folder: str, name: str, server: S3Endpoint) -> Callable[..., tiervdb.Database]:
-    place = server.place()
+def _database(folder: str, name: str, server: Server) -> Callable[..., tiervdb.Database]:
+    place = tiervdb.Store(f"s3://{BUCKET}/{name}", server.options(delayed=False))
     return lambda options=None: tiervdb.open(Path(folder) / name, cold=place, options=options)
 
 
