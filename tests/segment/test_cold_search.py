@@ -258,6 +258,16 @@ def test_warm_brings_everything_but_vectors(tmp_path: Path) -> None:
     assert tally.waves == 1
 
 
+def test_warm_brings_copies_back_that_were_deleted_meanwhile(tmp_path: Path) -> None:
+    bucket = Bucket(tmp_path, (2000, 2000), copies=True)
+    segments = bucket.fresh()
+    cold_search.warm(segments)
+    for name in bucket.local.list("sketches"):
+        bucket.local.delete(name)
+    cold_search.warm(segments)
+    assert len(bucket.local.list("sketches")) == 2
+
+
 def test_without_room_for_copies_warm_loads_into_memory(tmp_path: Path) -> None:
     bucket = Bucket(tmp_path, (2000, 2000))
     segments = bucket.fresh(bucket.means(sketch_bytes=1000))

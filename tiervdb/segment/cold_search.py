@@ -90,7 +90,9 @@ def warm(segments: Sequence[Segment]) -> None:
     tally = SearchTally()
     for segment in segments:
         sketch, means = segment.cold_sketch, segment.means
-        if not sketch.local and means.copies.download(segment.entry.id, sketch.reference, uncached(means.store)):
+        if not means.copies.has(segment.entry.id) and means.copies.download(
+            segment.entry.id, sketch.reference, uncached(means.store)
+        ):
             sketch.look_again()
     _bring_heads(segments, tally)
     for segment in segments:

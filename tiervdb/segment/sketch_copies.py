@@ -41,6 +41,13 @@ class SketchCopies:
             self.drop(segment_id)
             return None
 
+    def has(self, segment_id: str) -> bool:
+        """Whether the copy is on disk now; one that is mapped may have been deleted since."""
+        try:
+            return self._local.exists(SketchCopyName(segment_id).name)
+        except StorageError:
+            return False
+
     def fits(self, size: int) -> bool:
         """Whether the budget allows another copy of that size."""
         return self.bytes() + size <= self._budget
