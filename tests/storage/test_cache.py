@@ -171,6 +171,16 @@ def test_a_full_or_failing_disk_is_no_error(tmp_path: Path) -> None:
     cache.close()
 
 
+def test_what_was_forgotten_and_put_again_is_evicted_once(local: OsDir) -> None:
+    cache = RangeCache(local, budget_bytes=BUDGET)
+    fill(cache, range(2))
+    assert cache.forget("key")
+    fill(cache, range(300))
+    assert len(held(cache, range(300))) > 50
+    assert cache.size <= BUDGET
+    cache.close()
+
+
 def test_from_many_threads(local: OsDir) -> None:
     cache = RangeCache(local, budget_bytes=BUDGET)
     wrong: list[int] = []

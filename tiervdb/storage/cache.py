@@ -175,7 +175,7 @@ class RangeCache:
         if self._open is not None and self._open[0] == number:
             self._close_slab()
         slab = self._slabs[number]
-        entries = [(wanted, self._entries.get(wanted)) for wanted in slab.entries]
+        entries = [(wanted, self._entries.get(wanted)) for wanted in dict.fromkeys(slab.entries)]  # some came twice
         used = [(w, e) for w, e in entries if e is not None and e.slab == number and e.used]
         kept: list[tuple[_Wanted, bytes]] = []
         room = min(slab.size * _CARRIED, slab.size - size)
