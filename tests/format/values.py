@@ -183,7 +183,7 @@ def commits() -> list[LoggedCommit]:
 
 OWNER = documents.Owner(pid=12, host="höst")
 TIMELINE = documents.TimelineRecord(id=an_id(2), created_us=5, parent=an_id(3), fork_seqs=(7,), fork_time_us=4)
-DOCUMENTS: dict[str, documents.Document] = {
+DOCUMENTS: dict[str, documents.DocumentBase] = {
     "identity": documents.Identity(
         database_id=an_id(1),
         shards=1,

@@ -21,7 +21,9 @@ PinKind = Literal["snapshot", "clone", "reader", "hydrate", "backup"]
 PinState = Literal["making", "held"]
 
 
-class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DocumentBase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every document has."""
+
     format_version: int = DOCUMENT_VERSION
 
 
@@ -53,7 +55,7 @@ class BorrowedPin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     pin: str
 
 
-class Identity(_Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Identity(DocumentBase, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``tiervdb.json``: what makes a directory a database. URLs hold no secrets.
 
     ``timeline``: the current one; ``ancestors``: those it descends from, nearest first.
@@ -77,7 +79,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     host: str
 
 
-class Pin(_Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Pin(DocumentBase, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Keeps what it names from being deleted: a manifest with all its files, and the WAL after it up to ``seq``.
 
     ``consistency``: whether the commits up to ``seq`` were fsynced or only written when it was taken. ``keys``: cold
@@ -104,7 +106,7 @@ class Pin(_Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
     keys: tuple[str, ...] = ()
 
 
-class Intent(_Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Intent(DocumentBase, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Written and fsynced before the keys and files that it names are: finds what a crash left behind.
 
     In a cold store: written before its keys are deleted, so that whoever pins one of them meanwhile sees it.
@@ -119,7 +121,7 @@ class Intent(_Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
     files: tuple[str, ...] = ()
 
 
-class EpochDocument(_Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class EpochDocument(DocumentBase, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A writer's tenure in a store. ``writer``: a random id, by which a writer knows its own document again."""
 
     database_id: str
@@ -130,7 +132,7 @@ class EpochDocument(_Document, frozen=True, kw_only=True, forbid_unknown_fields=
     owner: Owner
 
 
-class StoreRecord(_Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class StoreRecord(DocumentBase, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a probe found out about a store. None: it was not asked.
 
     ``conditional``: whether of several who create an object one wins; without it there may be one writer only.
@@ -147,11 +149,10 @@ class StoreRecord(_Document, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     skew_us: int | None = None
 
 
-Document = Identity | Pin | Intent | EpochDocument | StoreRecord
-_D = TypeVar("_D", Identity, Pin, Intent, EpochDocument, StoreRecord)
+_D = TypeVar("_D", bound=msgspec.Struct)
 
 
-def encode(document: Document) -> bytes:
+def encode(document: msgspec.Struct) -> bytes:
     """A document as indented JSON with its checksum."""
     fields = msgspec.to_builtins(document)
     fields[_CHECK] = _checksum(fields)
@@ -160,11 +161,11 @@ def encode(document: Document) -> bytes:
 
 def decode_identity(data: bytes, name: str) -> Identity:
     """Raises CorruptionError or NewerFormatError naming ``name``, like the other decoders."""
-    identity = _decode(data, name, Identity)
+    identity = decode_as(data, name, Identity)
     lines = (identity.timeline, *identity.ancestors)
     ids = [identity.database_id, *(line.id for line in lines), *(line.parent for line in lines if line.parent)]
     borrowed = [part for pin in identity.borrowed for part in (pin.database_id, pin.pin)]
-    _require_ids(name, *ids, *borrowed)
+    require_ids(name, *ids, *borrowed)
     if not 1 <= identity.shards <= 9999:
         raise damaged(name, f"it names {identity.shards} shards")
     return identity
@@ -172,35 +173,36 @@ def decode_identity(data: bytes, name: str) -> Identity:
 
 def decode_pin(data: bytes, name: str) -> Pin:
     """A pin from its file or object."""
-    pin = _decode(data, name, Pin)
-    _require_ids(name, pin.id, pin.timeline, *([pin.holder] if pin.holder else []))
+    pin = decode_as(data, name, Pin)
+    require_ids(name, pin.id, pin.timeline, *([pin.holder] if pin.holder else []))
     return pin
 
 
 def decode_intent(data: bytes, name: str) -> Intent:
     """An intent from its file."""
-    intent = _decode(data, name, Intent)
-    _require_ids(name, intent.id)
+    intent = decode_as(data, name, Intent)
+    require_ids(name, intent.id)
     return intent
 
 
 def decode_epoch(data: bytes, name: str) -> EpochDocument:
     """An epoch document from its object."""
-    document = _decode(data, name, EpochDocument)
-    _require_ids(name, document.database_id, document.timeline, document.writer)
+    document = decode_as(data, name, EpochDocument)
+    require_ids(name, document.database_id, document.timeline, document.writer)
     return document
 
 
 def decode_store(data: bytes, name: str) -> StoreRecord:
     """A store's record from its object."""
-    return _decode(data, name, StoreRecord)
+    return decode_as(data, name, StoreRecord)
 
 
 def _checksum(fields: dict[str, Any]) -> str:
     return f"{crc32c.crc32c(msgspec.json.encode(fields, order='deterministic')):08x}"
 
 
-def _decode(data: bytes, name: str, kind: type[_D]) -> _D:
+def decode_as(data: bytes, name: str, kind: type[_D]) -> _D:
+    """A document of a kind. CorruptionError or NewerFormatError naming ``name``; ids are the caller's to check."""
     try:
         fields = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -216,10 +218,11 @@ def _decode(data: bytes, name: str, kind: type[_D]) -> _D:
     try:
         return msgspec.convert(fields, kind)
     except msgspec.ValidationError as error:
-        raise damaged(name, f"it is not a valid {kind.__name__.lower()} ({error})") from error
+        raise damaged(name, f"it is not a valid {getattr(kind, '__name__', 'document').lower()} ({error})") from error
 
 
-def _require_ids(name: str, *ids: str) -> None:
+def require_ids(name: str, *ids: str) -> None:
+    """CorruptionError unless all of these are ids."""
     for text in ids:
         if not is_id(text):
             raise damaged(name, f"{text!r} is not an id")

@@ -1,0 +1,1 @@
+"""The repository: backups, the archived log, restores."""
