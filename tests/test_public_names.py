@@ -7,6 +7,9 @@ import inspect
 import tiervdb
 
 PUBLIC = [
+    "Archived",
+    "Backup",
+    "BackupSketch",
     "Batch",
     "CheckReport",
     "Collection",
@@ -19,8 +22,14 @@ PUBLIC = [
     "Hit",
     "Hits",
     "IngestResult",
+    "Key",
+    "Limits",
     "Options",
     "PinInfo",
+    "PlannedRestore",
+    "Repository",
+    "RestorableWindow",
+    "RestoreResult",
     "SearchStats",
     "Snapshot",
     "Stats",
@@ -38,6 +47,7 @@ PUBLIC = [
 ]
 
 DATABASE = [
+    "archive",
     "at",
     "backup",
     "batch",

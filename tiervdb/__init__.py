@@ -1,7 +1,12 @@
 """An embedded, tiered vector database with recovery as a first-class feature."""
 
 from tiervdb import errors
+from tiervdb.backup.keys import Key
+from tiervdb.backup.pace import Limits
+from tiervdb.backup.repository import Repository
+from tiervdb.backup.values import Backup, BackupSketch, PlannedRestore, RestorableWindow, RestoreResult
 from tiervdb.config import Options, TierPolicy
+from tiervdb.database.backups import Archived
 from tiervdb.database.batch import Batch
 from tiervdb.database.check import CheckReport, Finding, check
 from tiervdb.database.collection import Collection
@@ -17,6 +22,9 @@ from tiervdb.types import CollectionSchema, Column, Commit
 __version__ = "0.1.0"
 
 __all__ = [
+    "Archived",
+    "Backup",
+    "BackupSketch",
     "Batch",
     "CheckReport",
     "Collection",
@@ -29,8 +37,14 @@ __all__ = [
     "Hit",
     "Hits",
     "IngestResult",
+    "Key",
+    "Limits",
     "Options",
     "PinInfo",
+    "PlannedRestore",
+    "Repository",
+    "RestorableWindow",
+    "RestoreResult",
     "SearchStats",
     "Snapshot",
     "Stats",

@@ -58,10 +58,13 @@ class Options:
     resident_bytes: int = DEFAULT_RESIDENT_BYTES  # memory for cold sketches; the least recently searched are unloaded
     filter_bytes: int = 256 * MIB  # memory for filter columns and the bitmaps of filters that were evaluated
     search_threads: int = 8  # for segments that one search reads side by side
+    archive_seconds: float = 1.0  # how often the log is shipped to the repository (archive="async")
+    archive_behind_bytes: int = 1 * GIB  # of log that is not archived yet, from which archive_behind= acts
     tiering: TierPolicy | None = None  # what background work demotes by itself
 
     def __post_init__(self) -> None:
-        _require_counts(self, {"background", "commit_timeout", "tiering"})
+        _require_counts(self, {"background", "commit_timeout", "archive_seconds", "tiering"})
+        _require_number("Options.archive_seconds", self.archive_seconds)
         if not self.commit_timeout > 0 or self.search_threads < 1:
             raise InvalidInputError("Options: commit_timeout must be more than 0, and search_threads at least 1")
 

@@ -7,20 +7,26 @@
     |-- NotFoundError (KeyError)
     |   |-- CollectionNotFoundError
     |   |-- SnapshotNotFoundError
-    |   `-- PinNotFoundError
+    |   |-- PinNotFoundError
+    |   `-- BackupNotFoundError
     |-- AlreadyExistsError                      a collection or snapshot of that name exists
     |-- StateError                              the database, as it is now, cannot do that
     |   |-- ClosedError                         closed; open it again
     |   |-- ReadOnlyError                       opened with read_only=True or through at()
     |   |-- ForkedError                         used in a child process after fork
     |   |-- WritesRefusedError                  an earlier write failed; reopen
-    |   |-- OutsideWindowError                  at(): no local pin or WAL reaches that point
+    |   |-- OutsideWindowError                  no pin, log, backup or archive reaches that point
+    |   |-- AmbiguousTargetError                a time that two timelines had: say timeline=
     |   |-- NoRepositoryError                   backup() without a repository
+    |   |-- ArchiveConflictError                the archive holds other commits under our numbers: a hard stop
     |   `-- SettingsMismatchError               a remembered setting (a URL) differs
     |-- OpenError                               open() refused, nothing was changed
     |   |-- NotADatabaseError
     |   |-- DatabaseLockedError                 another process writes
     |   |-- CopiedDatabaseError                 the directory was copied: say copied=
+    |   |-- NotARepositoryError
+    |   |-- RepositoryInUseError                the repository holds another database
+    |   |-- WrongKeyError                       the repository is encrypted, and no or a wrong key was given
     |   `-- NewerFormatError                    written by a newer tiervdb
     |-- CommitOutcomeUnknown                    logged, durability not confirmed; carries .seq
     |-- CorruptionError                         bytes are damaged or missing; names the file
@@ -81,6 +87,10 @@ class PinNotFoundError(NotFoundError):
     """There is no pin of that id."""
 
 
+class BackupNotFoundError(NotFoundError):
+    """There is no listed backup of that id or label."""
+
+
 class AlreadyExistsError(TiervdbError):
     """A collection, snapshot or directory of that name exists already."""
 
@@ -110,11 +120,19 @@ class WritesRefusedError(StateError):
 
 
 class OutsideWindowError(StateError):
-    """No pin or log that is held here reaches the asked point in time."""
+    """No pin, log, backup or archive that is held reaches the asked point in time."""
+
+
+class AmbiguousTargetError(StateError):
+    """At the asked time there were two timelines; ``timeline=`` says which is meant."""
 
 
 class NoRepositoryError(StateError):
     """The operation needs a repository and the database has none."""
+
+
+class ArchiveConflictError(StateError):
+    """The archived log holds other commits under this database's numbers: two copies of it archive to one place."""
 
 
 class SettingsMismatchError(StateError):
@@ -137,6 +155,18 @@ class DatabaseLockedError(OpenError):
 
 class CopiedDatabaseError(OpenError):
     """The directory is a copy of another database's directory."""
+
+
+class NotARepositoryError(OpenError):
+    """The URL is not that of a tiervdb repository."""
+
+
+class RepositoryInUseError(OpenError):
+    """The repository holds another database."""
+
+
+class WrongKeyError(OpenError):
+    """A repository is encrypted and no key, or none that opens it, was given."""
 
 
 class NewerFormatError(OpenError):

@@ -23,7 +23,6 @@ from tiervdb.errors import (
     ClosedError,
     CopiedDatabaseError,
     DatabaseLockedError,
-    FeatureUnavailableError,
     FencedError,
     InvalidInputError,
     NewerFormatError,
@@ -252,7 +251,9 @@ def test_a_child_may_open_for_itself(path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "error", "text"),
     [
-        ({"repository": "s3://backups"}, FeatureUnavailableError, "no repositories yet"),
+        ({"repository": 7}, InvalidInputError, "repository=7"),
+        ({"archive": "maybe"}, InvalidInputError, "archive='maybe'"),
+        ({"archive_behind": "panic"}, InvalidInputError, "archive_behind='panic'"),
         ({"tiering": {"hot_max_rows": 1}}, InvalidInputError, r"TierPolicy\(\.\.\.\)"),
         ({"durability": "none"}, InvalidInputError, "durability='none'"),
         ({"copied": "yes"}, InvalidInputError, "copied='yes'"),

@@ -7,13 +7,17 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 import pyarrow as pa
 
+from tiervdb.backup.create import AskedKind, Wish
+from tiervdb.backup.pace import UNLIMITED, Limits
+from tiervdb.backup.values import Backup, BackupSketch
 from tiervdb.config import TierPolicy
-from tiervdb.database import history, pins, report, tiers
+from tiervdb.database import backups, history, pins, report, tiers
 from tiervdb.database.arguments import check_note, to_path
+from tiervdb.database.backups import Archived
 from tiervdb.database.batch import Batch
 from tiervdb.database.collection import Collection
 from tiervdb.database.create import create_collection
@@ -22,8 +26,9 @@ from tiervdb.database.session import Session, named
 from tiervdb.database.tiers import Progress
 from tiervdb.database.values import PinInfo, PinList, Snapshot, Stats, Status, TierMove
 from tiervdb.engine.tiering import TierResult
-from tiervdb.errors import NoRepositoryError, PinNotFoundError
+from tiervdb.errors import PinNotFoundError
 from tiervdb.format.operations import DropCollection
+from tiervdb.format.repository_documents import ColdMode
 from tiervdb.target import Target
 from tiervdb.types import Commit, IdType, Metric
 
@@ -252,13 +257,34 @@ class Database:
         """
         return report.log(self._session, since, until, collection)
 
-    def backup(self, **_options: object) -> NoReturn:
-        """Raises NoRepositoryError: this version has no repositories yet."""
-        self._session.check()
-        raise NoRepositoryError(
-            f"cannot back up {self.path}: it has no repository, and this version of tiervdb has none yet. "
-            "db.snapshot() keeps a state here, db.clone() makes a copy elsewhere on this file system"
-        )
+    # -- the repository
+
+    def backup(
+        self,
+        kind: AskedKind = "auto",
+        *,
+        cold: ColdMode = "copy",
+        label: str | None = None,
+        limits: Limits | None = None,
+        progress: Progress | None = None,
+        dry_run: bool = False,
+    ) -> Backup | BackupSketch:
+        """Backs up the newest state, both tiers with their indexes, while reading and writing go on.
+
+        ``kind``: "full" sends all, "incremental" only what no listed backup has, "auto" what is possible; each lists
+        all that it needs. ``cold``: "copy" cold objects too, inside the store where it can, or leave them by
+        "reference", pinned. ``progress(done, total)`` is called with bytes. ``dry_run``: only say what would be sent.
+
+        Raises NoRepositoryError, CorruptionError if something is missing or damaged, FencedError, StorageError;
+        nothing is listed then, and calling it again goes on without sending again what is there.
+        """
+        wish = Wish(kind, cold, label, limits or UNLIMITED)
+        return backups.backup(self._session, wish, progress, dry_run)
+
+    def archive(self) -> Archived:
+        """Ships the log to the repository now; how far all is archived then. Raises NoRepositoryError, FencedError,
+        ArchiveConflictError, StorageError."""
+        return backups.archive(self._session)
 
     # -- how it stands
 

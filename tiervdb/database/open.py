@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from os import PathLike
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
+from msgspec.structs import replace as replace_identity
+
+from tiervdb.backup.repository import Repository
 from tiervdb.clock import Clock, SystemClock
 from tiervdb.config import Durability, Options, TierPolicy
-from tiervdb.database import forgotten
+from tiervdb.database import connecting, forgotten
 from tiervdb.database.arguments import to_path
 from tiervdb.database.database import Database
+from tiervdb.database.protection import ArchiveMode, Behind, Protection
 from tiervdb.database.session import Session
 from tiervdb.engine import drop as dropping
+from tiervdb.engine import identity as identities
 from tiervdb.engine import open as engine
-from tiervdb.errors import DatabaseLockedError, FeatureUnavailableError, InvalidInputError, NotADatabaseError
+from tiervdb.errors import DatabaseLockedError, InvalidInputError, NotADatabaseError
 from tiervdb.format import paths
+from tiervdb.format.documents import Identity
 from tiervdb.storage.local_dir import LocalDir
 from tiervdb.storage.open import Store, open_store
 from tiervdb.storage.os_dir import OsDir
@@ -31,10 +38,12 @@ def open(
     path: str | PathLike[str],
     *,
     cold: str | PathLike[str] | Store | None = None,
-    repository: Any = None,
+    repository: str | PathLike[str] | Store | Repository | None = None,
     create: bool = True,
     read_only: bool = False,
     durability: Durability = "fsync",
+    archive: ArchiveMode = "async",
+    archive_behind: Behind = "keep",
     copied: Literal["take_over", "clone"] | None = None,
     cache_bytes: int | None = None,
     tiering: TierPolicy | None = None,
@@ -44,6 +53,11 @@ def open(
 
     ``cold``: where cold segments live, a directory, ``s3://bucket/prefix`` or another fsspec URL, or a ``Store`` with
     credentials; a subdirectory unless given. The URL is remembered, and a different one raises SettingsMismatchError.
+    ``repository``: where backups and the archived log go, a URL, or a ``Repository`` with credentials or a key; made
+    if there is none, and remembered likewise. ``archive``: "async" ships the log every second, "sync" acknowledges a
+    commit only once it is archived, "off" ships nothing. ``archive_behind``: what happens when the repository is away
+    for long and the log here grows above ``Options.archive_behind_bytes``: "keep" it, "stall" writers, or "drop" what
+    is flushed, which leaves a gap that only a new backup ends.
     ``create=False``: raise NotADatabaseError instead of creating. ``read_only``: any process may read beside the one
     that writes; ``refresh()`` moves to the newest commit. ``durability``: a commit is acknowledged once it is synced to
     disk ("fsync"), or once the operating system has it ("os": survives kill -9, not a power loss).
@@ -52,14 +66,9 @@ def open(
     by themselves; not remembered. None: only when asked. ``options``: for tests and benchmarks.
 
     Raises an OpenError (NotADatabaseError, DatabaseLockedError, CopiedDatabaseError, NewerFormatError),
-    CorruptionError, SettingsMismatchError or InvalidInputError. This version has no repositories: ``repository``
-    raises FeatureUnavailableError.
+    CorruptionError, SettingsMismatchError or InvalidInputError; RepositoryInUseError for a new database and a
+    repository that holds one, FencedError if another one took over there, ArchiveConflictError.
     """
-    if repository is not None:
-        raise FeatureUnavailableError(
-            "open: this version of tiervdb has no repositories yet; leave repository= out. "
-            "db.snapshot() and db.clone() keep states meanwhile"
-        )
     if options is not None and not isinstance(options, Options):
         raise InvalidInputError(f"open: options={options!r} is not usable; give tiervdb.Options(...)")
     if tiering is not None and not isinstance(tiering, TierPolicy):
@@ -68,6 +77,10 @@ def open(
         raise InvalidInputError(f'open: durability={durability!r} is not known; give "fsync" or "os"')
     if copied not in {None, "take_over", "clone"}:
         raise InvalidInputError(f'open: copied={copied!r} is not known; give "take_over" or "clone"')
+    if archive not in {"off", "async", "sync"}:
+        raise InvalidInputError(f'open: archive={archive!r} is not known; give "async", "sync" or "off"')
+    if archive_behind not in {"keep", "stall", "drop"}:
+        raise InvalidInputError(f'open: archive_behind={archive_behind!r} is not known; give "keep", "stall" or "drop"')
     store = _store(cold)
     if store is not None:
         open_store(store, create=False)  # a URL that cannot be used is said before a directory is made
@@ -77,7 +90,10 @@ def open(
     if tiering is not None:
         chosen = replace(chosen, tiering=tiering)
     setting = engine.Setting(store, durability, copied, create, chosen)
-    return open_in(_directory(path), setting, SystemClock(), random.SystemRandom(), read_only=read_only)
+    protecting = Protecting(repository, archive, archive_behind)
+    return open_in(
+        _directory(path), setting, SystemClock(), random.SystemRandom(), read_only=read_only, protecting=protecting
+    )
 
 
 def _directory(path: str | PathLike[str]) -> OsDir:
@@ -87,13 +103,55 @@ def _directory(path: str | PathLike[str]) -> OsDir:
     return OsDir(directory)
 
 
-def open_in(local: LocalDir, setting: engine.Setting, clock: Clock, rng: random.Random, *, read_only: bool) -> Database:
+@dataclass(frozen=True)
+class Protecting:
+    """What an opener said of the repository."""
+
+    repository: connecting.Given = None
+    mode: ArchiveMode = "async"
+    behind: Behind = "keep"
+
+
+def open_in(
+    local: LocalDir,
+    setting: engine.Setting,
+    clock: Clock,
+    rng: random.Random,
+    *,
+    read_only: bool,
+    protecting: Protecting = Protecting(),
+) -> Database:
     """Opens with everything that tests and simulations replace: the disk, the clock, randomness."""
+    known = identities.read(local) if local.exists(paths.IDENTITY) else None
+    if known is not None and setting.copied == "clone":
+        known = replace_identity(known, repository_url=None)
+    repository = connecting.repository_for(protecting.repository, known)
     if read_only:
         reader, identity = engine.open_reader(local, setting, clock, rng)
-        return Database(Session(reader, identity, clock, READER))
+        return Database(Session(reader, identity, clock, READER, repository=repository))
+    if repository is None:
+        shard, identity = _unless_forgotten(lambda: engine.open_shard(local, setting, clock, rng))
+        return Database(Session(shard, identity, clock, None))
+    return _open_protected(local, setting, clock, rng, known, repository, protecting)
+
+
+def _open_protected(
+    local: LocalDir,
+    setting: engine.Setting,
+    clock: Clock,
+    rng: random.Random,
+    known: Identity | None,
+    repository: Repository,
+    protecting: Protecting,
+) -> Database:
+    if known is not None or setting.create:
+        connecting.prepare(repository, known)
+    before = partial(connecting.bring_back, repository) if known is not None else None
+    setting = replace(setting, repository_url=repository.url, before_recovery=before)
     shard, identity = _unless_forgotten(lambda: engine.open_shard(local, setting, clock, rng))
-    return Database(Session(shard, identity, clock, None))
+    protection = Protection(shard.core, identity, repository, protecting.mode, protecting.behind, clock)
+    shard.last_act = protection.stop
+    return Database(Session(shard, identity, clock, None, repository=repository, protection=protection))
 
 
 def drop(path: str | PathLike[str], *, cold: Store | None = None) -> None:

@@ -10,9 +10,11 @@ import weakref
 
 import pyarrow as pa
 
+from tiervdb.backup.repository import Repository
 from tiervdb.clock import Clock
 from tiervdb.database import forgotten
 from tiervdb.database.inputs.names import hint
+from tiervdb.database.protection import Protection
 from tiervdb.database.totals import SearchCounter
 from tiervdb.engine import commit_log
 from tiervdb.engine.core import Surroundings
@@ -43,6 +45,8 @@ class Session:
         read_only: str | None,
         *,
         shares: Session | None = None,
+        repository: Repository | None = None,
+        protection: Protection | None = None,
     ) -> None:
         """``read_only``: why it cannot be written, as messages say it; None: it can.
 
@@ -54,6 +58,8 @@ class Session:
         self.read_only = read_only
         self._source: Shard | Reader | None = source
         self._shares = shares
+        self.repository: Repository | None = repository if shares is None else shares.repository
+        self.protection = protection
         self._pid = os.getpid()
         self.searches = SearchCounter()
         self._lock = threading.Lock()

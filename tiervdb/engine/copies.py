@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from tiervdb.clock import Clock
-from tiervdb.engine import borrowing, gc, intents, wal
+from tiervdb.engine import borrowing, gc, intents, log_files, wal
 from tiervdb.engine import identity as identities
 from tiervdb.engine.core import manifest_objects
 from tiervdb.engine.manifest_store import ManifestStore
@@ -168,7 +168,7 @@ def _check_target(origin: LocalDir, parent: LocalDir, name: str) -> None:
 
 def _link_files(origin: Origin, target: LocalDir) -> None:
     for name in sorted(gc.names_of(origin.manifest) - set(manifest_objects(origin.manifest))):
-        target.link(origin.local.path(name), name)
+        target.link(origin.local.complete(name), name)
     for segment in origin.manifest.segments:
         copy = paths.SketchCopyName(segment.id).name
         if origin.local.exists(copy):
@@ -176,24 +176,18 @@ def _link_files(origin: Origin, target: LocalDir) -> None:
 
 
 def _copy_log(origin: Origin, target: LocalDir, identity: Identity) -> None:
-    """The records after the manifest, up to the clone's seq, as they are; one file for each one that they come from."""
+    """The records after the manifest, up to the clone's seq, as they are."""
     manifest = origin.manifest
-    if origin.seq == manifest.flushed_seq:
-        return
-    for file in wal.read_after(origin.local, manifest.shard, manifest.flushed_seq, 0, origin.seq):
-        spans = list(file.spans(manifest.flushed_seq, origin.seq))
-        if not spans or file.scan.header is None:
-            continue
-        first = spans[0].header.seq
-        header = replace(
-            file.scan.header,
-            database_id=identity.database_id,
-            timeline=identity.timeline.id,
-            first_seq=first,
-            chain=file.chain_at(first - 1),
-        )
-        records = b"".join(span.record(file.buffer) for span in spans)
-        target.write_atomic(paths.WalName(manifest.shard, first).name, header.encode() + records)
+    records = log_files.taken(origin.local, manifest.shard, manifest.flushed_seq, origin.seq)
+    made = log_files.rebuilt(
+        records,
+        shard=manifest.shard,
+        database_id=identity.database_id,
+        timeline=identity.timeline.id,
+        chain=manifest.chain,
+    )
+    for name, data in made:
+        target.write_atomic(name, data)
 
 
 def _with_cold_objects(
@@ -206,7 +200,7 @@ def _with_cold_objects(
         return msgspec.structs.replace(identity, borrowed=borrowing.take(origin.store, target, loan, clock, rng))
     cold = target.sub(paths.COLD_DIR)
     for key in keys:
-        cold.link(origin.local.path(f"{paths.COLD_DIR}/{key}"), key)
+        cold.link(origin.local.sub(paths.COLD_DIR).complete(key), key)
     return identity
 
 

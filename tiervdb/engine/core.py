@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from tiervdb.clock import Clock
 from tiervdb.config import Durability, Options
-from tiervdb.engine import intents
+from tiervdb.engine import intents, time_floor
 from tiervdb.engine.building import Building
 from tiervdb.engine.catalog import CatalogState, number
 from tiervdb.engine.cold_store import ColdStore
@@ -87,6 +87,8 @@ class ShardCore:
         self.loading: dict[int, int] = {}  # collections that are loaded to the cold tier, and the seqs before the loads
         self.log_ends: dict[str, int] = {}  # last seqs of sealed log files
         self.closed = False
+        self.log_bound: Callable[[], int] | None = None  # the log after this seq stays: it is not archived yet
+        self._floor_us = time_floor.read(env.local)
         self.visible: Tip = state.tip
         self._pending: deque[Tip] = deque()
         self._view: View | None = None
@@ -175,7 +177,7 @@ class ShardCore:
         numbered = number(tip.catalog, list(operations))
         self.state.next_catalog(numbered)
         encoded = encode_payloads(numbered, tip.catalog.collections)
-        seq, time_us = tip.seq + 1, max(self.env.clock.now_us(), tip.time_us + 1)
+        seq, time_us = tip.seq + 1, max(self.env.clock.now_us(), tip.time_us + 1, self._floor_us + 1)
         try:
             counts = self.state.apply(numbered, seq, time_us)
             record = finish_record(
@@ -196,6 +198,15 @@ class ShardCore:
         self.group.enqueue(seq, time_us, record)
         upserted, deleted = sum(c.upserted for c in counts), sum(c.deleted for c in counts)
         return Commit(seq, to_datetime(time_us), upserted, deleted)
+
+    def raise_floor(self) -> tuple[int, int]:
+        """Makes sure, durably, that all later commits get a later time than now: the last seq, and that time."""
+        with self.commit_lock:
+            self.require_open()
+            seq, time_us = self.state.tip.seq, max(self.env.clock.now_us(), self.state.tip.time_us, self._floor_us)
+            self._floor_us = time_us
+        time_floor.write(self.env.local, time_us)
+        return seq, time_us
 
     def _on_durable(self, seq: int) -> None:
         with self.commit_lock:

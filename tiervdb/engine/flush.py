@@ -15,6 +15,7 @@ from tiervdb.engine.deletions import write_deletions
 from tiervdb.engine.memtable import MISSING
 from tiervdb.engine.source import SegmentState
 from tiervdb.engine.state import Late
+from tiervdb.errors import WritesRefusedError
 from tiervdb.format import paths
 from tiervdb.format.manifest import Flushed, ManifestEdit, SegmentEntry
 from tiervdb.segment.hot import write_hot
@@ -37,6 +38,11 @@ def flush(core: ShardCore) -> bool:
 def _flush(core: ShardCore, frozen: Frozen) -> None:
     if min(core.group.fsynced_seq, core.group.durable_seq) < frozen.tip.seq:
         core.group.fsync()  # a manifest holds nothing that the log could lose, and nothing that is not visible
+    if core.group.durable_seq < frozen.tip.seq:
+        raise WritesRefusedError(
+            f"a flush up to commit {frozen.tip.seq} waits, because the repository has not confirmed all of it yet "
+            '(archive="sync"); it is tried again'
+        )
     entries = _write_segments(core, frozen)
     with core.manifest_lock:
         edit = _edit(core, frozen, entries)

@@ -49,9 +49,11 @@ def plan(
     keys: Iterable[str],
     in_use: Collection[str],
     building: Collection[str],
+    log_bound: int | None = None,
 ) -> GcPlan:
     """What no listed manifest, pin, open view or running job needs.
 
+    ``log_bound``: what the log holds after this seq is not archived yet and stays; None: nobody archives it.
     ``files``: local segment and codebook files. ``keys``: cold objects named by intents. ``in_use``: names and keys
     that open views read. ``building``: ids whose files no manifest names yet.
     """
@@ -59,7 +61,7 @@ def plan(
     needed = {name for manifest in manifests for name in names_of(manifest)} | set(in_use)
     return GcPlan(
         files=tuple(name for name in files if name not in needed and not _is_built(name, building)),
-        logs=tuple(span for span in logs if not _log_needed(span, current, pinned)),
+        logs=tuple(span for span in logs if not _log_needed(span, current, pinned, log_bound)),
         keys=tuple(key for key in keys if key not in needed),
     )
 
@@ -91,8 +93,10 @@ def _is_built(name: str, building: Collection[str]) -> bool:
             return True  # not a name of ours: leave it
 
 
-def _log_needed(span: LogSpan, current: Manifest, pinned: Sequence[tuple[Pin, Manifest]]) -> bool:
-    if span.last_seq > current.flushed_seq:
+def _log_needed(
+    span: LogSpan, current: Manifest, pinned: Sequence[tuple[Pin, Manifest]], log_bound: int | None
+) -> bool:
+    if span.last_seq > current.flushed_seq or (log_bound is not None and span.last_seq > log_bound):
         return True
     return any(span.first_seq <= pin.seq and span.last_seq > m.flushed_seq < pin.seq for pin, m in pinned)
 
@@ -105,9 +109,15 @@ def collect(core: ShardCore) -> GcPlan:
         pinned = _unlist(core)
         ripe = _ripe_intents(core)
         keys = [key for intent in ripe for key in intent.keys]
-        in_use = _in_use(core)
         done = plan(
-            core.state.manifest, pinned, _local_files(core), _sealed_logs(core), keys, in_use, core.building.ids()
+            core.state.manifest,
+            pinned,
+            _local_files(core),
+            _sealed_logs(core),
+            keys,
+            _in_use(core),
+            core.building.ids(),
+            None if core.log_bound is None else core.log_bound(),
         )
         for name in done.files:
             core.env.local.delete(name)

@@ -1,7 +1,9 @@
 """Group commit: one write and one fsync for all threads that wait.
 
 The first thread that waits becomes the leader and writes whatever is queued, the others sleep until their seq is
-durable. Commits become visible in the order of their seqs, after they are durable in the database's mode.
+durable. Commits become visible in the order of their seqs, after they are durable in the database's mode: written,
+fsynced, or, behind a gate, confirmed elsewhere too. What the gate does not confirm stays logged and is asked about
+again, by whoever waits and by whoever confirms it later.
 """
 
 from __future__ import annotations
@@ -13,6 +15,10 @@ from tiervdb.clock import Clock
 from tiervdb.config import Durability
 from tiervdb.engine.wal import VISIBLE, Wal
 from tiervdb.errors import CommitOutcomeUnknown, WritesRefusedError
+
+Gate = Callable[[int], int]  # asks for all up to a fsynced seq; the highest seq that is confirmed
+
+_PAUSE = 0.2  # seconds until the gate is asked again
 
 
 class GroupCommit:
@@ -34,8 +40,23 @@ class GroupCommit:
         self._leading = False
         self._failure: BaseException | None = None
         self._late_seq = 0
+        self._gate: Gate | None = None
         self.durable_seq = wal.end.seq
         self.fsynced_seq = wal.end.seq
+
+    def set_gate(self, gate: Gate) -> None:
+        """From now on commits are durable only once the gate has confirmed them. Before the first commit."""
+        self._gate = gate
+
+    def confirmed(self, seq: int) -> None:
+        """The gate confirmed all up to ``seq``, without being asked by a commit."""
+        with self._changed:
+            ready = not self._leading and self._failure is None and self._gate is not None
+            seq = min(seq, self.fsynced_seq)
+            if not ready or seq <= self.durable_seq:
+                return  # a leader that is at it asks the gate itself
+            self._leading = True
+        self._settle(seq)
 
     def check_whole(self) -> None:
         """Raises WritesRefusedError after a failed write: what is in memory may differ from what is on disk."""
@@ -50,8 +71,8 @@ class GroupCommit:
         self.check_whole()
         if self._late_seq > self.durable_seq:
             raise WritesRefusedError(
-                f"commit {self._late_seq} is still waiting for the disk, so that its outcome is unknown; nothing was "
-                "written now. Try again"
+                f"commit {self._late_seq} is still waiting to be confirmed, so that its outcome is unknown; nothing "
+                "was written now. Try again"
             )
 
     def enqueue(self, seq: int, time_us: int, record: bytes) -> None:
@@ -62,6 +83,7 @@ class GroupCommit:
     def wait(self, seq: int) -> None:
         """Returns when the commit is durable and visible; raises CommitOutcomeUnknown when that cannot be confirmed."""
         deadline = self._clock.monotonic() + self._timeout
+        asked = 0  # times that the gate was asked in vain
         while True:
             with self._changed:
                 if self.durable_seq >= seq:
@@ -71,9 +93,14 @@ class GroupCommit:
                 if self._leading:
                     self._follow(seq, deadline)
                     continue
+                if asked:
+                    self._pause(seq, deadline, asked)
+                    if self.durable_seq >= seq or self._leading:
+                        continue
                 self._leading = True
                 group, self._queue = self._queue, []
             self._lead(group)
+            asked += 1
 
     def fsync(self) -> None:
         """Syncs what durability="os" has only written: before a snapshot, a seal or a flush relies on it."""
@@ -109,20 +136,33 @@ class GroupCommit:
     def _follow(self, seq: int, deadline: float) -> None:
         remaining = deadline - self._clock.monotonic()
         if remaining <= 0:
-            self._late_seq = max(self._late_seq, seq)
-            raise self._unknown(seq, f"the disk did not confirm it within {self._timeout:g} s")
+            raise self._late(seq)
         self._changed.wait(remaining)
+
+    def _pause(self, seq: int, deadline: float, asked: int) -> None:
+        """Before the gate is asked again. The pauses count, too: a clock that stands still must not wait for ever."""
+        if deadline <= self._clock.monotonic() or asked * _PAUSE >= self._timeout:
+            raise self._late(seq)
+        self._changed.wait(_PAUSE)
+
+    def _late(self, seq: int) -> CommitOutcomeUnknown:
+        self._late_seq = max(self._late_seq, seq)
+        who = "disk" if self._gate is None else "disk and the repository"
+        return self._unknown(seq, f"the {who} did not confirm it within {self._timeout:g} s")
 
     def _lead(self, group: list[tuple[int, int, bytes]], force_sync: bool = False) -> None:
         try:
             if group:
                 self._wal.append(group)
-            synced = force_sync or self._durability == "fsync" or self._wal.is_full
+            gated = self._gate is not None
+            synced = force_sync or gated or self._durability == "fsync" or self._wal.is_full
             if synced:
                 self._wal.sync()
-            if group:
-                self._on_durable(group[-1][0])
-                self._wal.publish(VISIBLE, group[-1][0])
+            durable = group[-1][0] if group else None
+            if self._gate is not None:
+                durable = self._gate(self._wal.end.seq)
+            if durable is not None and durable > self.durable_seq:
+                self._show(durable)
             if synced:
                 self.fsynced_seq = self._wal.end.seq  # only now: a flush up to here must find all of it visible
         except BaseException as error:
@@ -130,12 +170,25 @@ class GroupCommit:
             if not isinstance(error, Exception):
                 raise  # an interrupt or a simulated crash is not ours to swallow
         else:
-            self._finish(durable=group[-1][0] if group else None)
+            self._finish(durable=durable)
+
+    def _settle(self, seq: int) -> None:
+        """Shows what was confirmed from outside; the caller has made this thread the leader."""
+        try:
+            self._show(seq)
+        except BaseException as error:
+            self._finish(failure=error)
+            raise
+        self._finish(durable=seq)
+
+    def _show(self, seq: int) -> None:
+        self._on_durable(seq)
+        self._wal.publish(VISIBLE, seq)
 
     def _finish(self, durable: int | None = None, failure: BaseException | None = None) -> None:
         with self._changed:
             if durable is not None:
-                self.durable_seq = durable
+                self.durable_seq = max(self.durable_seq, durable)
             if failure is not None:
                 self._failure = failure
             self._leading = False

@@ -82,8 +82,10 @@ def forked(
         fork_seqs=(seq,),
         fork_time_us=time_us,
     )
+    same = database_id == identity.database_id  # another database archives nowhere until it is attached
     return msgspec.structs.replace(
         identity,
+        repository_url=identity.repository_url if same else None,
         database_id=database_id,
         timeline=timeline,
         ancestors=(identity.timeline, *identity.ancestors),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
@@ -45,13 +46,19 @@ Copied = Literal["take_over", "clone"]
 
 @dataclass(frozen=True)
 class Setting:
-    """How a database is to be opened. ``cold``: None means as before, or the subdirectory for a new one."""
+    """How a database is to be opened. ``cold``: None means as before, or the subdirectory for a new one.
+
+    ``repository_url``: where it archives, remembered. ``before_recovery``: called with the directory locked, and may
+    add to its log what was archived and is not here any more.
+    """
 
     cold: Store | None = None
     durability: Durability = "fsync"
     copied: Copied | None = None
     create: bool = True
     options: Options = field(default_factory=Options)
+    repository_url: str | None = None
+    before_recovery: Callable[[LocalDir, Identity], None] | None = None
 
 
 def open_shard(local: LocalDir, setting: Setting, clock: Clock, rng: random.Random) -> tuple[Shard, Identity]:
@@ -124,7 +131,12 @@ def _open_locked(
             ColdStore(store, identity, _owner(), clock, rng).epoch()  # from now on the original is shut out
             borrowing.require_whole(store, manifest_objects(manifests.current()))  # and what it was deleting, it says
     identity = finish_borrowing(local, manifests, identity, store, clock, rng)
+    if setting.repository_url is not None and identity.repository_url != setting.repository_url:
+        identity = msgspec.structs.replace(identity, repository_url=setting.repository_url)
+        identities.write(local, identity)
     _sweep_staged(local)
+    if setting.before_recovery is not None:
+        setting.before_recovery(local, identity)
     core = _recover(local, identity, manifests, store, setting, clock, rng)
     snapshots.release_orphans(core)
     snapshots.forget_lost(core)

@@ -58,6 +58,11 @@ class SegmentOpener:
         """The cold store, as searches read it."""
         return self.cold.store
 
+    @property
+    def cold_store(self) -> ObjectStore:
+        """The cold store itself, without the cache."""
+        return uncached(self.cold.store)
+
     def codebook(self, entry: CodebookEntry) -> Codebook:
         """The codebook of an entry, from its object where the file is missing or damaged. CorruptionError if neither
         is what was written."""

@@ -38,7 +38,7 @@ def upload_codebook(core: ShardCore, coding: Coding) -> Coding:
     key = core.env.cold.new_key("codebook")
     _note(core, [key])
     reference = FileRef(name=key, size=entry.file.size, sha256=entry.file.sha256)
-    core.env.cold.store.put_file(key, core.env.local.path(entry.file.name))
+    core.env.cold.store.put_file(key, core.env.local.complete(entry.file.name))
     _read_back(core, reference)
     stored = msgspec.structs.replace(entry, object=reference)
     return replace(coding, new=stored) if coding.new is not None else replace(coding, stored=stored)

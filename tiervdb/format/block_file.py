@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import crc32c
 import numpy as np
 import numpy.typing as npt
 
 from tiervdb.format.envelope import damaged, newer
+
+Bring = Callable[[Sequence[tuple[int, int]]], None]
 
 BLOCK_FILE_VERSION = 1
 BLOCK_BYTES = 64 * 1024
@@ -88,9 +90,14 @@ class BlockReader:
     touch the same block at once check it twice, which is harmless. Damage raises CorruptionError naming ``name``.
     """
 
-    def __init__(self, buffer: memoryview, name: str) -> None:
+    def __init__(self, buffer: memoryview, name: str, bring: Bring | None = None) -> None:
+        """``bring``: makes the bytes at each (offset, length) right, where they are not yet; called before a check."""
         self.name = name
         self._buffer = buffer
+        self._bring = bring
+        if bring is not None:
+            tail = min(len(buffer), FOOTER_BYTES + _CRC.size * (-(-len(buffer) // BLOCK_BYTES)))
+            bring([(len(buffer) - tail, tail)])
         self.length, table_crc = _read_footer(buffer, name)
         table = buffer[self.length : len(buffer) - FOOTER_BYTES]
         if crc32c.crc32c(table) != table_crc:
@@ -137,15 +144,20 @@ class BlockReader:
         self._check(range(len(self._sums)))
 
     def _check(self, blocks: range | list[int]) -> None:
+        if self._bring is not None:
+            self._bring([(b * BLOCK_BYTES, self._end(b) - b * BLOCK_BYTES) for b in blocks if not self._checked[b]])
         for block in blocks:
             if self._checked[block]:
                 continue
             start = block * BLOCK_BYTES
-            data = self._buffer[start : min(start + BLOCK_BYTES, self.length)]
+            data = self._buffer[start : self._end(block)]
             if crc32c.crc32c(data) != int(self._sums[block]):
                 raise damaged(self.name, f"the checksum of bytes {start} to {start + len(data)} does not match")
             self._checked[block] = True
         self.verified = bool(self._checked.all())
+
+    def _end(self, block: int) -> int:
+        return min((block + 1) * BLOCK_BYTES, self.length)
 
 
 def _read_footer(buffer: memoryview, name: str) -> tuple[int, int]:

@@ -132,6 +132,12 @@ class EpochDocument(DocumentBase, frozen=True, kw_only=True, forbid_unknown_fiel
     owner: Owner
 
 
+class TimeFloor(DocumentBase, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Later commits have later times than this: it was said elsewhere that none is missing up to then."""
+
+    time_us: int
+
+
 class StoreRecord(DocumentBase, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a probe found out about a store. None: it was not asked.
 
@@ -190,6 +196,11 @@ def decode_epoch(data: bytes, name: str) -> EpochDocument:
     document = decode_as(data, name, EpochDocument)
     require_ids(name, document.database_id, document.timeline, document.writer)
     return document
+
+
+def decode_floor(data: bytes, name: str) -> TimeFloor:
+    """A time floor from its file."""
+    return decode_as(data, name, TimeFloor)
 
 
 def decode_store(data: bytes, name: str) -> StoreRecord:

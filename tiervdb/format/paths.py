@@ -15,6 +15,10 @@ from dataclasses import dataclass
 IDENTITY = "tiervdb.json"
 DROPPED = "tiervdb.json.dropped"
 WRITER_LOCK = "writer.lock"
+ARCHIVE_LOCK = "archive.lock"  # of a backup, which may run beside the writer
+BACKUP_PROGRESS = "backup.json"
+TIME_FLOOR = "floor.json"
+HYDRATION = "hydration.json"  # of a lazy restore: what is still in the repository
 WAL_DIR = "wal"
 MANIFEST_DIR = "manifests"
 SEGMENT_DIR = "segments"

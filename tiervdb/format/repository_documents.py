@@ -35,13 +35,14 @@ class RepositoryDocument(DocumentBase, frozen=True, kw_only=True, forbid_unknown
 
 
 class KeySlotDocument(DocumentBase, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The repository's secret, wrapped by one key. ``salt``, ``wrapped``: hexadecimal; see backup/keys.py."""
+    """The repository's secret, wrapped by one key. ``salt``, ``wrapped``: hexadecimal; ``cost``: scrypt's n."""
 
     id: str
     created_us: int
     label: str | None = None
     salt: str
     wrapped: str
+    cost: int
 
 
 class TimelineDocument(DocumentBase, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -230,8 +231,26 @@ class PartHeader(DocumentBase, frozen=True, kw_only=True, forbid_unknown_fields=
     created_us: int
 
 
-def decode_repository(data: bytes, name: str) -> RepositoryDocument:
+class BackupProgress(DocumentBase, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Kept in the database's directory while a backup runs, so that one that was cut short goes on.
+
+    ``objects``: what was sent, by SHA-256.
+    """
+
+    id: str
+    repository: str
+    objects: dict[str, StoredObject] = msgspec.field(default_factory=dict)
+    pins: tuple[str, ...] = ()
+
+
+def decode_progress(data: bytes, name: str) -> BackupProgress:
     """Raises CorruptionError or NewerFormatError naming ``name``, like all decoders here."""
+    progress = decode_as(data, name, BackupProgress)
+    require_ids(name, progress.id, progress.repository, *progress.pins)
+    return progress
+
+
+def decode_repository(data: bytes, name: str) -> RepositoryDocument:
     document = decode_as(data, name, RepositoryDocument)
     require_ids(name, document.id)
     return document
@@ -241,6 +260,8 @@ def decode_key_slot(data: bytes, name: str) -> KeySlotDocument:
     document = decode_as(data, name, KeySlotDocument)
     require_ids(name, document.id)
     _require_hex(name, document.salt, document.wrapped)
+    if not 2 <= document.cost <= 2**22 or document.cost & (document.cost - 1):
+        raise damaged(name, f"its cost is {document.cost}")
     return document
 
 

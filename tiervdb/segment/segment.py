@@ -229,7 +229,7 @@ class Segment:
         data = self._local.map(file.name)
         if len(data) != file.size or hashlib.sha256(data).hexdigest() != file.sha256:
             raise damaged(str(self._local.path(file.name)), "its checksum is not the manifest's")
-        return self._local.path(file.name)
+        return self._local.complete(file.name)
 
     def verify(self) -> None:
         """Reads every local file whole. Raises CorruptionError naming the first that is damaged."""
@@ -252,7 +252,8 @@ class Segment:
             raise CorruptionError(
                 f"opening {self.title}: the manifest lists no {role} file for it; restore it from a backup"
             )
-        return BlockReader(self._local.map(file.name), str(self._local.path(file.name)))
+        data, bring = self._local.map_blocks(file.name)
+        return BlockReader(data, str(self._local.path(file.name)), bring)
 
     @cached_property
     def _ids(self) -> IdIndex:

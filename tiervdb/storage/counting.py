@@ -71,3 +71,7 @@ class CountingStore(WrappedStore):
     def copy(self, source: str, target: str) -> None:
         self._totals.count(StoreTally(copies=1))
         self.inner.copy(source, target)
+
+    def copy_from(self, source: ObjectStore, key: str, target: str) -> None:
+        self._totals.count(StoreTally(copies=1))
+        self.inner.copy_from(source, key, target)

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from tiervdb.errors import (
+    FeatureUnavailableError,
     InvalidInputError,
     ObjectExistsError,
     ObjectNotFoundError,
@@ -18,8 +19,9 @@ from tiervdb.errors import (
 )
 from tiervdb.storage.local_dir import STAGING_FOLDER, LocalDir
 from tiervdb.storage.names import check_prefix
-from tiervdb.storage.object_store import ByteRange, ObjectStat, check_length
+from tiervdb.storage.object_store import ByteRange, ObjectStat, ObjectStore, check_length
 from tiervdb.storage.os_errors import os_errors
+from tiervdb.storage.wrapped_store import unwrapped
 
 _COPY_BYTES = 1 << 20
 _HASHED_BYTES = 1 << 16  # smaller objects' etag is their content's: two versions within a clock tick still differ
@@ -121,6 +123,14 @@ class DirectoryStore:
                 self.local.link(origin, target)  # safe: a file is replaced, never changed
             except ObjectExistsError:
                 self._copy_in(origin, target)
+
+    def copy_from(self, source: ObjectStore, key: str, target: str) -> None:
+        """A copy of the bytes, never a link: what damages the one must not damage the other."""
+        other = unwrapped(source)
+        if not isinstance(other, DirectoryStore):
+            raise FeatureUnavailableError(f"{self.url} cannot copy from {source.url}: it is no directory")
+        with other._present(key), self._writable(target):
+            self._copy_in(other.local.path(key), target)
 
     def close(self) -> None:
         """Nothing is open."""

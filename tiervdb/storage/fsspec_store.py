@@ -24,7 +24,7 @@ from tiervdb.errors import (
     TiervdbError,
 )
 from tiervdb.storage.names import check_name, check_prefix
-from tiervdb.storage.object_store import ByteRange, ObjectStat, check_length
+from tiervdb.storage.object_store import ByteRange, ObjectStat, ObjectStore, check_length
 from tiervdb.storage.os_errors import storage_error
 
 _HASHED_BYTES = 1 << 16  # small objects of a file system without etags are compared by content
@@ -134,6 +134,11 @@ class FsspecStore:
     def copy(self, source: str, target: str) -> None:
         with self._translated("copying", source):
             self._with_folder(target, lambda: self._fs.cp_file(self._at(source), self._at(target)))
+
+    def copy_from(self, source: ObjectStore, key: str, target: str) -> None:
+        raise FeatureUnavailableError(
+            f"{self.url} cannot copy from {source.url}: {key} must come here as {target} by itself"
+        )
 
     def close(self) -> None:
         """The file system closes its connections by itself."""

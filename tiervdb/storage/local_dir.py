@@ -10,7 +10,7 @@ name ObjectExistsError, a full disk DiskFullError, all else StorageError.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -18,6 +18,7 @@ from typing import Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
+Bring = Callable[[Sequence[tuple[int, int]]], None]  # makes the bytes at each (offset, length) present
 Data = bytes | bytearray | memoryview
 SharedWords = npt.NDArray[np.uint64]
 
@@ -102,6 +103,17 @@ class LocalDir(Protocol):
         """The whole file, read-only and memory-mapped. Stays valid when the file is deleted or replaced."""
         ...
 
+    def map_blocks(self, name: str) -> tuple[memoryview, Bring | None]:
+        """As ``map``, where a file may still be elsewhere: its bytes are right only once they were brought.
+
+        None: all of them are here.
+        """
+        ...
+
+    def complete(self, name: str) -> Path:
+        """As ``path``, with all bytes of the file there."""
+        ...
+
     def write_atomic(self, name: str, data: Data) -> None:
         """Creates or replaces a file. Durable; after a crash it is there whole or as it was."""
         ...
@@ -136,6 +148,10 @@ class LocalDir(Protocol):
 
     def delete(self, name: str, *, durable: bool = False) -> None:
         """Deletes a file; missing is fine. Unless ``durable``, it may be back after a power loss."""
+        ...
+
+    def remove_empty_folders(self) -> None:
+        """Removes the folders without a file in them, this directory included. Not durable."""
         ...
 
     def list(self, folder: str) -> list[str]:

@@ -116,6 +116,13 @@ class ObjectStore(Protocol):
         """Creates or replaces ``target`` with the bytes of ``source``, inside the store where it can."""
         ...
 
+    def copy_from(self, source: ObjectStore, key: str, target: str) -> None:
+        """Creates or replaces ``target`` here with the bytes of ``key`` in another store, without reading them here.
+
+        FeatureUnavailableError where the two cannot do that; then nothing was done.
+        """
+        ...
+
     def close(self) -> None:
         """Gives connections back. Closing twice is fine; a closed store must not be used."""
         ...

@@ -15,7 +15,7 @@ import numpy as np
 
 from tiervdb.errors import CorruptionError, ObjectExistsError, StorageError
 from tiervdb.storage.disk import Disk
-from tiervdb.storage.local_dir import STAGING_FOLDER, Data, SharedWords
+from tiervdb.storage.local_dir import STAGING_FOLDER, Bring, Data, SharedWords
 from tiervdb.storage.names import check_name
 from tiervdb.storage.os_errors import os_errors
 from tiervdb.storage.os_files import OsAppendFile, OsFileLock, OsStagedFile
@@ -63,6 +63,12 @@ class OsDir:
         path = self.path(name)
         with os_errors("mapping", path):
             return self.disk.map(path)
+
+    def map_blocks(self, name: str) -> tuple[memoryview, Bring | None]:
+        return self.map(name), None
+
+    def complete(self, name: str) -> Path:
+        return self.path(name)
 
     def list(self, folder: str) -> list[str]:
         path = self._folder_path(folder)

@@ -56,6 +56,10 @@ class S3Clients:
                 self._filesystem = self._filesystem or self._open_filesystem()
         return self._filesystem
 
+    def same_as(self, other: S3Clients) -> bool:
+        """Whether both speak to the same service with the same credentials."""
+        return self._options == other._options
+
     def prepare(self, **where: str) -> None:
         """Makes the client for range reads, and has it read its rules for endpoints: together 0.1 to 0.3 s."""
         filesystem = self.filesystem

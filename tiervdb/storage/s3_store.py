@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tiervdb.errors import (
+    FeatureUnavailableError,
     ObjectExistsError,
     ObjectNotFoundError,
     PreconditionFailedError,
@@ -22,10 +23,11 @@ from tiervdb.errors import (
 )
 from tiervdb.storage.limits import StoreLimits
 from tiervdb.storage.names import check_name, check_prefix
-from tiervdb.storage.object_store import ByteRange, ObjectStat, check_length
+from tiervdb.storage.object_store import ByteRange, ObjectStat, ObjectStore, check_length
 from tiervdb.storage.os_errors import os_errors
 from tiervdb.storage.s3_clients import S3Clients
 from tiervdb.storage.s3_errors import is_passing, s3_error, was_retried
+from tiervdb.storage.wrapped_store import unwrapped
 
 T = TypeVar("T")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # seconds
@@ -125,6 +127,13 @@ class S3Store:
             self.stat(source)
             return
         self._patiently("copying", source, lambda: self._clients.boto.copy(self._at(source), **self._at(target)))
+
+    def copy_from(self, source: ObjectStore, key: str, target: str) -> None:
+        """With the credentials of this store, which must be those of the other one."""
+        other = unwrapped(source)
+        if not isinstance(other, S3Store) or not self._clients.same_as(other._clients):
+            raise FeatureUnavailableError(f"{self.url} cannot copy from {source.url}: it is another service or account")
+        self._patiently("copying", key, lambda: self._clients.boto.copy(other._at(key), **self._at(target)))
 
     def close(self) -> None:
         self._clients.close()

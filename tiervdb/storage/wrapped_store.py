@@ -58,5 +58,15 @@ class WrappedStore:
     def copy(self, source: str, target: str) -> None:
         self.inner.copy(source, target)
 
+    def copy_from(self, source: ObjectStore, key: str, target: str) -> None:
+        self.inner.copy_from(source, key, target)
+
     def close(self) -> None:
         self.inner.close()
+
+
+def unwrapped(store: ObjectStore) -> ObjectStore:
+    """The store itself, without what was wrapped around it."""
+    while isinstance(store, WrappedStore):
+        store = store.inner
+    return store

@@ -1,0 +1,54 @@
+"""Which backups a repository lists: a document, no tombstone in its place, no expiration, not beyond a fence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tiervdb.backup.vault import Vault
+from tiervdb.errors import BackupNotFoundError
+from tiervdb.format import repository_documents as documents
+from tiervdb.format import repository_paths as paths
+from tiervdb.format.repository_documents import BackupDocument, Expiration
+
+FenceOf = Callable[[str, int], int | None]  # timeline, shard -> the last seq before its fence; None: no fence
+
+
+def listed(vault: Vault, fence_of: FenceOf) -> list[BackupDocument]:
+    """All listed backups, oldest first. Raises StorageError, CorruptionError."""
+    found = vault.read_all(paths.BACKUPS, documents.decode_backup)
+    gone = {expiration.id for expiration in expirations(vault)}  # after: what expires now has a document, too
+    backups = [b for b in found if isinstance(b, BackupDocument) and b.id not in gone and not _beyond(b, fence_of)]
+    return sorted(backups, key=lambda b: (b.created_us, b.id))
+
+
+def is_listed(vault: Vault, backup_id: str) -> bool:
+    """Whether a backup that was listed still is."""
+    return vault.find(paths.ExpirationKey(backup_id).key, documents.decode_expiration) is None
+
+
+def expirations(vault: Vault) -> list[Expiration]:
+    """Why backups are no longer listed."""
+    return vault.read_all(paths.EXPIRATIONS, documents.decode_expiration)
+
+
+def find(backups: list[BackupDocument], wanted: str) -> BackupDocument:
+    """The backup of an id, of an id's beginning that only it has, or of a label. BackupNotFoundError."""
+    fitting = [b for b in backups if wanted in {b.id, b.label}]
+    if not fitting and len(wanted) >= 4:
+        fitting = [b for b in backups if b.id.startswith(wanted)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        same = ", ".join(b.id for b in fitting)
+        raise BackupNotFoundError(f"{wanted!r} names {len(fitting)} backups ({same}); give one of these ids")
+    known = ", ".join(b.id[:12] for b in backups[-5:]) or "none"
+    raise BackupNotFoundError(f"there is no backup {wanted!r} here; the newest are: {known}")
+
+
+def _beyond(backup: BackupDocument, fence_of: FenceOf) -> bool:
+    """Made by a writer that had been shut out: what it holds after the fence is not the database's history."""
+    for shard in backup.shards:
+        fence = fence_of(backup.timeline.id, shard.shard)
+        if fence is not None and shard.seq > fence:
+            return True
+    return False

@@ -1,0 +1,136 @@
+"""Creating, opening and recognising a repository: its document, its probe, and the keys that open it."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from tiervdb.backup import keys
+from tiervdb.backup.keys import Key
+from tiervdb.backup.vault import Vault
+from tiervdb.clock import Clock
+from tiervdb.errors import (
+    AlreadyExistsError,
+    NotARepositoryError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    WrongKeyError,
+)
+from tiervdb.format import documents as local_documents
+from tiervdb.format import paths as local_paths
+from tiervdb.format import repository_documents as documents
+from tiervdb.format import repository_paths as paths
+from tiervdb.format.documents import StoreRecord
+from tiervdb.format.repository_documents import KeySlotDocument, RepositoryDocument
+from tiervdb.storage.first_look import first_look
+from tiervdb.storage.object_store import ObjectStore
+
+RandomBytes = Callable[[int], bytes]
+
+
+@dataclass(frozen=True)
+class OpenRepository:
+    """A repository that was recognised, and unlocked if it is encrypted."""
+
+    vault: Vault
+    document: RepositoryDocument
+
+    @property
+    def id(self) -> str:
+        return self.document.id
+
+
+def find(store: ObjectStore) -> RepositoryDocument | None:
+    """The document of the repository in a store; None if there is none. Raises StorageError, CorruptionError."""
+    try:
+        data = store.get(paths.REPOSITORY)
+    except ObjectNotFoundError:
+        return None
+    return documents.decode_repository(data, f"{store.url}/{paths.REPOSITORY}")
+
+
+def open_in(store: ObjectStore, key: Key | None, clock: Clock, rng: random.Random) -> OpenRepository:
+    """NotARepositoryError if there is none, WrongKeyError if it is encrypted and the key does not open it."""
+    document = find(store)
+    if document is None:
+        raise NotARepositoryError(
+            f"{store.url} is not a tiervdb repository: it has no {paths.REPOSITORY}. Repository.create(url) makes one, "
+            "and so does tiervdb.open(path, repository=url) for a new database"
+        )
+    secret = _secret(store, document, key) if document.encrypted else None
+    return OpenRepository(Vault(store, secret, clock, rng), document)
+
+
+def create_in(
+    store: ObjectStore, key: Key | None, clock: Clock, rng: random.Random, random_bytes: RandomBytes = os.urandom
+) -> OpenRepository:
+    """Makes a repository, encrypted if a key is given. AlreadyExistsError if there is one, or other objects are.
+
+    The store is probed: one without conditional writes is used, and the record says so.
+    """
+    if find(store) is not None:
+        raise AlreadyExistsError(f"{store.url} is a repository already; open it with Repository(url)")
+    other = next((found.key for found in store.list("") if not found.key.startswith(paths.KEYS)), None)
+    if other is not None:
+        raise AlreadyExistsError(f"{store.url} is not empty ({other}): give a prefix or directory of its own")
+    repository_id = local_paths.random_id(rng)
+    probe = _probed(store, clock, rng)
+    document = RepositoryDocument(id=repository_id, created_us=clock.now_us(), encrypted=key is not None, probe=probe)
+    secret = None
+    if key is not None:
+        secret = random_bytes(32)
+        slot = keys.new_slot(key, secret, repository_id, clock, rng, None)
+        store.put_if_absent(paths.KeySlot(slot.id).key, local_documents.encode(slot))
+    try:
+        store.put_if_absent(paths.REPOSITORY, local_documents.encode(document))
+    except ObjectExistsError as error:
+        raise AlreadyExistsError(f"{store.url} became a repository just now; open it with Repository(url)") from error
+    return OpenRepository(Vault(store, secret, clock, rng), document)
+
+
+def _probed(store: ObjectStore, clock: Clock, rng: random.Random) -> StoreRecord:
+    """CorruptionError if the store does not give back what was written."""
+    key = f"probe/{local_paths.random_id(rng)}"
+    holds = first_look(store, key, rng.randbytes(32), rng.randbytes(32))
+    return StoreRecord(probed_us=clock.now_us(), by="first write", conditional=holds)
+
+
+def slots_of(store: ObjectStore) -> list[KeySlotDocument]:
+    """The key slots of an encrypted repository."""
+    found = sorted(entry.key for entry in store.list(paths.KEYS))
+    return [documents.decode_key_slot(store.get(key), f"{store.url}/{key}") for key in found]
+
+
+def add_key(
+    store: ObjectStore, document: RepositoryDocument, known: Key, new: Key, clock: Clock, rng: random.Random
+) -> str:
+    """Lets one more key open the repository; the id of its slot. The data stays as it is."""
+    secret = _secret(store, document, known)
+    slot = keys.new_slot(new, secret, document.id, clock, rng, None)
+    store.put_if_absent(paths.KeySlot(slot.id).key, local_documents.encode(slot))
+    return slot.id
+
+
+def remove_key(store: ObjectStore, document: RepositoryDocument, known: Key, slot_id: str) -> None:
+    """Takes a key slot away; ``known`` must be a key that still opens the repository then. WrongKeyError if not."""
+    slots = slots_of(store)
+    keys.open_slots(known, [slot for slot in slots if slot.id != slot_id], document.id)
+    store.delete(paths.KeySlot(slot_id).key)
+
+
+def with_probe(document: RepositoryDocument, probe: StoreRecord) -> RepositoryDocument:
+    """The document with what a later probe found."""
+    return msgspec.structs.replace(document, probe=probe)
+
+
+def _secret(store: ObjectStore, document: RepositoryDocument, key: Key | None) -> bytes:
+    if key is None:
+        raise WrongKeyError(
+            f"{store.url} is encrypted: give key=Key.file(path), Key.env(name) or Key.command(command), or on the "
+            "command line --key-file, --key-env or --key-command"
+        )
+    return keys.open_slots(key, slots_of(store), document.id)

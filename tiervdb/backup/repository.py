@@ -1,0 +1,227 @@
+"""A repository: where the backups and the archived log of one database and its descendants live."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+
+import pyarrow as pa
+
+from tiervdb.backup import archived_log, attach, holdings, listing, opened, resolve, restoring, windows
+from tiervdb.backup.keys import Key
+from tiervdb.backup.log_reader import LogReader
+from tiervdb.backup.opened import OpenRepository
+from tiervdb.backup.pace import UNLIMITED, Limits
+from tiervdb.backup.restoring import RestoreWish
+from tiervdb.backup.sending import Progress
+from tiervdb.backup.values import (
+    Backup,
+    PlannedRestore,
+    RestorableWindow,
+    RestoreResult,
+    backup_value,
+    plan_value,
+    window_value,
+)
+from tiervdb.clock import Clock, SystemClock
+from tiervdb.errors import InvalidInputError
+from tiervdb.storage.object_store import ObjectStore
+from tiervdb.storage.open import Store, open_store
+from tiervdb.storage.os_dir import OsDir
+from tiervdb.target import Target
+
+Url = str | PathLike[str]
+
+
+class Repository:
+    """Backups and archived log, at a directory, ``s3://bucket/prefix`` or another fsspec URL. Thread-safe.
+
+    Nothing is asked of the store until a method needs it. Methods raise NotARepositoryError if there is none,
+    WrongKeyError if it is encrypted and the key is missing or wrong, CorruptionError, StorageError.
+    """
+
+    def __init__(
+        self,
+        url: Url,
+        storage_options: Mapping[str, object] | None = None,
+        key: Key | None = None,
+        *,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        """``storage_options``: credentials in s3fs names, never stored; they serve the source's cold store, too, where
+        a restore reads it. ``key``: of an encrypted repository. ``clock``, ``rng``: for tests."""
+        self.location = _location(url, storage_options)
+        self.key = key
+        self._clock = clock or SystemClock()
+        self._rng = rng or random.SystemRandom()
+        self._lock = threading.Lock()
+        self._opened: OpenRepository | None = None
+
+    @classmethod
+    def create(
+        cls,
+        url: Url,
+        storage_options: Mapping[str, object] | None = None,
+        *,
+        encrypted: bool = False,
+        key: Key | None = None,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+    ) -> Repository:
+        """Makes a new, empty repository. ``encrypted``: with ``key``, and with no way in without it.
+
+        Raises AlreadyExistsError if there is one, or if the place is not empty.
+        """
+        if encrypted != (key is not None):
+            raise InvalidInputError("Repository.create: encrypted=True and key= go together; give both, or neither")
+        repository = cls(url, storage_options, key, clock=clock, rng=rng)
+        store = open_store(repository.location)
+        repository._opened = opened.create_in(store, key, repository._clock, repository._rng)
+        return repository
+
+    @property
+    def url(self) -> str:
+        return open_store(self.location, create=False).url
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether all in it is sealed."""
+        return self.open().document.encrypted
+
+    def open(self) -> OpenRepository:
+        """The repository itself, opened once; what the methods here work on."""
+        with self._lock:
+            if self._opened is None:
+                store = open_store(self.location, create=False)
+                self._opened = opened.open_in(store, self.key, self._clock, self._rng)
+            return self._opened
+
+    # -- what there is
+
+    def backups(self) -> list[Backup]:
+        """All listed backups, oldest first."""
+        return [backup_value(document) for document in holdings.read(self.open().vault).backups]
+
+    def backup(self, id: str) -> Backup:
+        """One backup, by its id, the beginning of it, or its label. Raises BackupNotFoundError."""
+        return backup_value(listing.find(list(holdings.read(self.open().vault).backups), id))
+
+    def windows(self, timeline: str | None = None) -> list[RestorableWindow]:
+        """The gap-free intervals that can be restored, oldest first. With ``archive="off"`` each backup is its own."""
+        return [window_value(w) for w in windows.windows(holdings.read(self.open().vault), timeline)]
+
+    def log(self, timeline: str | None = None) -> pa.Table:
+        """What was committed when, along the history of a timeline (None: the current one), like ``Database.log``.
+
+        As far back as the archive and the backups hold the log.
+        """
+        vault = self.open().vault
+        held = holdings.read(vault)
+        history = resolve.history_for(held, timeline)
+        return archived_log.table(LogReader(vault), held, history)
+
+    # -- restoring
+
+    def plan(self, target: Target | None = None) -> PlannedRestore:
+        """What a restore would fetch; nothing is. Raises OutsideWindowError, which names what can be restored,
+        AmbiguousTargetError, SnapshotNotFoundError or BackupNotFoundError."""
+        wanted = target or Target.latest()
+        return plan_value(restoring.plan(self.open(), wanted)[1], str(wanted))
+
+    def restore(
+        self,
+        path: Url,
+        target: Target | None = None,
+        *,
+        attach: bool = False,
+        collections: Sequence[str] | None = None,
+        cold: Url | Store | None = None,
+        lazy: bool = False,
+        delta: bool = False,
+        limits: Limits | None = None,
+        progress: Progress | None = None,
+        dry_run: bool = False,
+    ) -> RestoreResult | PlannedRestore:
+        """Makes a database at ``path`` as it was at a target (None: the newest), with its indexes; open it next.
+
+        It is a new database on a timeline of its own, detached: it archives nowhere, and the old one goes on. With
+        ``attach`` it becomes the repository's current one, and the old writer is shut out; repeating an attempt that
+        was cut short finishes it. ``collections``: only these. ``cold``: another cold store, which gets copies of all
+        cold objects; None: that of the source, by reference where they are still there. ``lazy``: returns at once, and
+        files come when they are touched. ``delta``: ``path`` is a closed database, whose intact files are kept and
+        whose place the restored one takes. ``dry_run``: as ``plan``.
+
+        Raises what ``plan`` raises, before anything is fetched; AlreadyExistsError if the path exists,
+        DatabaseLockedError if it is in use. What an interrupted restore leaves opens as nothing.
+        """
+        wanted = target or Target.latest()
+        if dry_run:
+            return self.plan(wanted)
+        wish = RestoreWish(
+            attach=attach,
+            cold=None if cold is None else _store(cold),
+            source_options=lambda url: (
+                replace(self.location, url=url) if _same_service(self.location, url) else Store(url)
+            ),
+            delta=delta,
+            lazy=lazy,
+            collections=None if collections is None else tuple(collections),
+            limits=limits or UNLIMITED,
+            progress=progress,
+        )
+        return restoring.run(self.open(), Path(path), wanted, wish)
+
+    def attach(self, path: Url) -> None:
+        """Makes a restored or copied database the current one here; the old writer is shut out.
+
+        Raises DatabaseLockedError if it is open, RepositoryInUseError if it does not descend from one that was here.
+        """
+        attach.attach(self.open(), OsDir(Path(path)))
+
+    # -- keys
+
+    def add_key(self, key: Key) -> str:
+        """Lets one more key open an encrypted repository; returns its id. The data is not written again."""
+        found = self.open()
+        return opened.add_key(found.vault.store, found.document, self._key("add"), key, self._clock, self._rng)
+
+    def remove_key(self, id: str) -> None:
+        """Takes a key's access away. The key that this repository was opened with must open it still."""
+        found = self.open()
+        opened.remove_key(found.vault.store, found.document, self._key("remove"), id)
+
+    def keys(self) -> list[str]:
+        """The ids of all keys."""
+        return [slot.id for slot in opened.slots_of(self.open().vault.store)]
+
+    def _key(self, doing: str) -> Key:
+        if self.key is None:
+            raise InvalidInputError(f"{self.url} is not encrypted: there is no key to {doing}")
+        return self.key
+
+    def __repr__(self) -> str:
+        return f"Repository({self.url!r})"
+
+
+def _location(url: Url, options: Mapping[str, object] | None) -> Store:
+    return replace(_store(url), storage_options=options or {})
+
+
+def _store(url: Url | Store) -> Store:
+    if isinstance(url, Store):
+        return url
+    return Store(url if isinstance(url, str) and "://" in url else Path(url))
+
+
+def _same_service(location: Store, url: str) -> bool:
+    return str(location.url).partition("://")[0] == url.partition("://")[0]
+
+
+def store_of(repository: Repository, *, create: bool) -> ObjectStore:
+    """The store that a repository lies in."""
+    return open_store(repository.location, create=create)

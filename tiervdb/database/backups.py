@@ -1,0 +1,126 @@
+"""``Database.backup`` and ``Database.archive``."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+
+from tiervdb.backup import create, holdings, lineage
+from tiervdb.backup.create import Wish
+from tiervdb.backup.opened import OpenRepository
+from tiervdb.backup.sending import Progress
+from tiervdb.backup.source import Source
+from tiervdb.backup.values import Backup, BackupSketch, backup_value
+from tiervdb.database.history import session_at
+from tiervdb.database.protection import Protection
+from tiervdb.database.session import Session
+from tiervdb.errors import InvalidInputError, NoRepositoryError, StateError
+from tiervdb.format.repository_documents import BackupDocument, RepositoryEpoch
+from tiervdb.target import Target
+from tiervdb.types import to_datetime
+
+
+@dataclass(frozen=True)
+class Archived:
+    """All commits up to ``seq``, the last of them made at ``time``, are in the repository."""
+
+    seq: int
+    time: datetime
+
+
+def backup(session: Session, wish: Wish, progress: Progress | None, dry_run: bool) -> Backup | BackupSketch:
+    """See Database.backup."""
+    _check(wish)
+    opened = _opened(session, "back up")
+    if session.read_only is None:
+        session.shard("back up").core.group.fsync()
+    with closing(session_at(session, Target.latest())) as pinned:
+        source = _source(pinned)
+        if dry_run:
+            return _sketch(source, wish, _listed(opened))
+        document = create.create(
+            opened.vault, source, wish, _epoch(session, opened), opened.id, lambda: _listed(opened), progress
+        )
+    return backup_value(document)
+
+
+def archive(session: Session) -> Archived:
+    """See Database.archive."""
+    shard = session.shard("archive")
+    protection = _protection(session, "archive")
+    shard.core.group.fsync()
+    position = protection.ship()
+    return Archived(position.seq, to_datetime(position.time_us))
+
+
+def _source(pinned: Session) -> Source:
+    view = pinned.view()
+    env = pinned.env
+    return Source(
+        local=env.local,
+        cold=env.opener.cold_store,
+        identity=pinned.identity,
+        manifest=pinned.manifest(),
+        seq=view.seq,
+        time_us=view.time_us,
+        snapshots=tuple(sorted(view.catalog.snapshots.values(), key=lambda s: (s.seq, s.name))),
+    )
+
+
+def _sketch(source: Source, wish: Wish, known: list[BackupDocument]) -> BackupSketch:
+    plan = create.planned(source, wish, known)
+    return BackupSketch(
+        kind=plan.kind,
+        send=tuple((item.name, item.size) for item in plan.send),
+        send_bytes=plan.send_bytes,
+        reused_files=len(plan.reuse),
+        bytes=plan.total_bytes,
+    )
+
+
+def _listed(opened: OpenRepository) -> list[BackupDocument]:
+    return list(holdings.read(opened.vault).backups)
+
+
+def _epoch(session: Session, opened: OpenRepository) -> RepositoryEpoch:
+    """The writer's; in a process beside it, that of the writer, who has begun it."""
+    if session.protection is not None:
+        return session.protection.epoch()
+    line = lineage.read(opened.vault)
+    lineage.require_ours(line, session.identity, opened.vault.url)
+    if not line.epochs:
+        raise StateError(
+            f"cannot back up {session.path} from here yet: its writer has not been in touch with {opened.vault.url}. "
+            "Open it for writing once"
+        )
+    return line.epochs[-1]
+
+
+def _opened(session: Session, doing: str) -> OpenRepository:
+    session.check()
+    if session.protection is not None:
+        return session.protection.opened()
+    if session.repository is not None:
+        return session.repository.open()
+    raise NoRepositoryError(
+        f"cannot {doing} {session.path}: it has no repository. Open it with repository=, a directory on another disk "
+        "or s3://bucket/prefix. db.snapshot() keeps a state here, db.clone() makes a copy on this file system"
+    )
+
+
+def _protection(session: Session, doing: str) -> Protection:
+    _opened(session, doing)
+    protection = session.protection
+    if protection is None or protection.mode == "off":
+        raise StateError(f'cannot {doing} {session.path}: it was opened with archive="off"')
+    return protection
+
+
+def _check(wish: Wish) -> None:
+    if wish.kind not in {"full", "incremental", "auto"}:
+        raise InvalidInputError(f'backup: kind={wish.kind!r} is not known; give "full", "incremental" or "auto"')
+    if wish.cold not in {"copy", "reference"}:
+        raise InvalidInputError(f'backup: cold={wish.cold!r} is not known; give "copy" or "reference"')
+    if wish.label is not None and (not isinstance(wish.label, str) or not wish.label.strip()):
+        raise InvalidInputError(f"backup: label={wish.label!r} is not usable; give a text")
