@@ -59,6 +59,7 @@ DATABASE = [
     "drop_collection",
     "drop_snapshot",
     "flush",
+    "hydrate",
     "log",
     "maintain",
     "path",

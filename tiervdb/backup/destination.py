@@ -23,4 +23,5 @@ class Destination:
     cold: ObjectStore | None = None
     source_cold: Callable[[str], ObjectStore] | None = None
     delta: bool = False
+    lazy: bool = False  # what opening does not need stays in the repository until it is touched
     limits: Limits = UNLIMITED

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tiervdb.backup import fetching, leases, restore_cold
+from tiervdb.backup import fetching, hydrate, leases, restore_cold
 from tiervdb.backup.destination import Destination
 from tiervdb.backup.fetching import Fetched
 from tiervdb.backup.holdings import shard_of
 from tiervdb.backup.listing import is_listed
 from tiervdb.backup.log_reader import LogReader, require_chain
+from tiervdb.backup.opened import OpenRepository
 from tiervdb.backup.restore_plan import RestorePlan
 from tiervdb.backup.sending import Progress
 from tiervdb.backup.vault import Vault
@@ -31,6 +32,10 @@ from tiervdb.format import manifest as manifests
 from tiervdb.format import paths
 from tiervdb.format.documents import Identity
 from tiervdb.format.manifest import Manifest
+from tiervdb.format.repository_documents import BackupFile, HydrationDocument
+from tiervdb.format.wal_body import op_collection
+from tiervdb.format.wal_header import RECORD_HEADER_LENGTH
+from tiervdb.format.wal_record import peek
 from tiervdb.storage.local_dir import LocalDir
 
 
@@ -51,7 +56,7 @@ Finish = Callable[[Identity], Identity]
 
 
 def restore(
-    vault: Vault,
+    opened: OpenRepository,
     plan: RestorePlan,
     where: Destination,
     progress: Progress | None = None,
@@ -64,6 +69,7 @@ def restore(
     before it is written. AlreadyExistsError if the directory exists (but for delta), DatabaseLockedError if another
     restore goes there or the database in it is open, CorruptionError, StorageError.
     """
+    vault = opened.vault
     _check_target(where)
     staging = where.parent.sub(f".{where.name}.partial")
     lock = staging.lock(paths.WRITER_LOCK)
@@ -72,14 +78,17 @@ def restore(
     try:
         with leases.take(vault, "restore", backups=[plan.backup.id], timelines=_timelines(plan)):
             _require_listed(vault, plan)
-            return _Run(vault, where, staging, progress).finish(plan, settle, finish)
+            return _Run(vault, opened.id, where, staging, progress).finish(plan, settle, finish)
     finally:
         lock.release()
 
 
 class _Run:
-    def __init__(self, vault: Vault, where: Destination, staging: LocalDir, progress: Progress | None) -> None:
+    def __init__(
+        self, vault: Vault, repository_id: str, where: Destination, staging: LocalDir, progress: Progress | None
+    ) -> None:
         self._vault = vault
+        self._repository_id = repository_id
         self._where = where
         self._staging = staging
         self._progress = progress
@@ -91,13 +100,14 @@ class _Run:
         identity = new_identity(self._vault, plan, self._staging)
         try:
             cold = restore_cold.bring(self._vault, plan, manifest, identity, self._where, self._staging, self._path)
-            got = self._files(plan)
+            got, later = self._files(plan, manifest)
             if settle is not None:
                 plan = settle(plan)
                 identity = forked_at(identity, plan, self._vault.clock.now_us())
             time_us = self._log(plan, manifest, identity)
             identity = settled(cold.identity, identity, plan.seq, time_us)
             self._manifest(cold.manifest, identity)
+            self._remember(plan, identity, [*later, *cold.later])
             if finish is not None:
                 identity = finish(identity)
             identities.write(self._staging, identity)
@@ -118,10 +128,26 @@ class _Run:
             if old != paths.WRITER_LOCK:
                 self._staging.delete(old)
 
-    def _files(self, plan: RestorePlan) -> Fetched:
-        local = [file for file in plan.files if file.role == "local"]
+    def _files(self, plan: RestorePlan, manifest: Manifest) -> tuple[Fetched, list[BackupFile]]:
+        """Fetches the local files, or those that a lazy restore needs at once; and those that are to come."""
+        files = [file for file in plan.files if file.role == "local"]
+        now = files
+        if self._where.lazy:
+            now = hydrate.before_opening(files, manifest, written_collections(LogReader(self._vault), plan))
         have = self._where.parent.sub(self._where.name) if self._where.delta else None
-        return fetching.fetch_files(self._vault, local, self._staging, have, self._where.limits, self._progress)
+        got = fetching.fetch_files(self._vault, now, self._staging, have, self._where.limits, self._progress)
+        names = {file.name for file in now}
+        return got, [file for file in files if file.name not in names]
+
+    def _remember(self, plan: RestorePlan, identity: Identity, later: list[BackupFile]) -> None:
+        """Says in the directory what is still to come, and pins it in the repository."""
+        if not later:
+            return
+        pin = leases.pin(self._vault, identity.database_id, self._path, [plan.backup.id], [])
+        document = HydrationDocument(
+            url=self._vault.url, repository=self._repository_id, pin=pin.id, files=tuple(later)
+        )
+        hydrate.write(self._staging, document)
 
     def _log(self, plan: RestorePlan, manifest: Manifest, identity: Identity) -> int:
         """Writes the log after the manifest; the commit time at its end."""
@@ -155,6 +181,16 @@ class _Run:
             fetching.replace_directory(parent, self._staging.root.name, name)
         else:
             parent.rename(self._staging.root.name, name)
+
+
+def written_collections(reader: LogReader, plan: RestorePlan) -> frozenset[int]:
+    """The collections that the log after the backup's manifest writes to."""
+    found: set[int] = set()
+    for step in plan.steps:
+        for header, record in reader.records(step):
+            meta = peek(record[RECORD_HEADER_LENGTH:], header, f"commit {header.seq}")
+            found |= {collection for op in meta.ops if (collection := op_collection(op)) is not None}
+    return frozenset(found)
 
 
 def read_manifest(vault: Vault, plan: RestorePlan) -> Manifest:

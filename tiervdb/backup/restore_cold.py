@@ -33,11 +33,15 @@ UPLOAD = "upload"
 
 @dataclass(frozen=True)
 class Brought:
-    """The manifest with the keys that its objects have now, and the identity with the store and its pins there."""
+    """The manifest with the keys that its objects have now, and the identity with the store and its pins there.
+
+    ``later``: files of a lazy restore that are still in the repository.
+    """
 
     manifest: Manifest
     identity: Identity
     fetched_bytes: int = 0
+    later: tuple[BackupFile, ...] = ()
 
 
 def store_of(plan: RestorePlan, where: Destination) -> ObjectStore | None:
@@ -106,10 +110,14 @@ def _into_subdirectory(
     where: Destination,
     staging: LocalDir,
 ) -> Brought:
+    identity = msgspec.structs.replace(identity, cold_url=None)
+    if where.lazy:
+        later = (msgspec.structs.replace(file, name=f"{paths.COLD_DIR}/{file.name}") for file in files.values())
+        return Brought(manifest, identity, later=tuple(later))
     cold = staging.sub(paths.COLD_DIR)
     have = where.parent.sub(where.name).sub(paths.COLD_DIR) if where.delta else None
     got = fetching.fetch_files(vault, list(files.values()), cold, have, where.limits, None)
-    return Brought(manifest, msgspec.structs.replace(identity, cold_url=None), got.fetched_bytes)
+    return Brought(manifest, identity, got.fetched_bytes)
 
 
 def _borrowed(

@@ -59,13 +59,14 @@ def run(opened: OpenRepository, path: Path, target: Target, wish: RestoreWish) -
         cold=None if wish.cold is None else open_store(wish.cold),
         source_cold=lambda url: _source_store(url, wish),
         delta=wish.delta,
+        lazy=wish.lazy,
         limits=wish.limits,
     )
     settle, finish = None, None
     if wish.attach:
         attaching = attach.Attaching(opened, held, target)
         settle, finish = attaching.settle, attaching.finish
-    done = restore.restore(vault, planned, where, wish.progress, settle, finish)
+    done = restore.restore(opened, planned, where, wish.progress, settle, finish)
     return RestoreResult(
         path=parent / name,
         database_id=done.identity.database_id,

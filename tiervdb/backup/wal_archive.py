@@ -149,9 +149,9 @@ class Archiver:
             return
         if last.last_seq > source.fsynced():
             raise ArchiveConflictError(
-                f"{vault.url}: the archive of timeline {source.timeline} goes on to commit {last.last_seq}, and the log "
-                f"in {source.local.root} ends at {source.fsynced()}: it lost its end, or is an old copy. Open it with "
-                "its repository reachable, which brings the rest back"
+                f"{vault.url}: the archive of timeline {source.timeline} goes on to commit {last.last_seq}, and the "
+                f"log in {source.local.root} ends at {source.fsynced()}: it lost its end, or is an old copy. Open it "
+                "with its repository reachable, which brings the rest back"
             )
         mine = _chain_at(source, last.first_seq - 1, bytes.fromhex(last.before), last.last_seq)
         if mine is not None and mine.hex() != last.after:

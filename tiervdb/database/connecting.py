@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
-from tiervdb.backup import archive_reader, lineage, opened
+from tiervdb.backup import archive_reader, hydrate, lineage, opened
+from tiervdb.backup.hydrate import Hydrator
 from tiervdb.backup.repository import Repository, store_of
 from tiervdb.engine import log_files
 from tiervdb.engine.log_files import Record
@@ -22,6 +24,7 @@ from tiervdb.errors import (
 from tiervdb.format import paths
 from tiervdb.format.documents import Identity
 from tiervdb.format.wal_record import chain_next
+from tiervdb.storage.hydrating_dir import HydratingDir
 from tiervdb.storage.local_dir import LocalDir
 from tiervdb.storage.open import Store
 
@@ -42,6 +45,35 @@ def repository_for(given: Given, identity: Identity | None) -> Repository | None
             f"To move the repository, Repository({remembered!r}).copy_to(...) copies all of it"
         )
     return wanted
+
+
+@dataclass(frozen=True)
+class Coming:
+    """A directory that a lazy restore made and that is not all here yet."""
+
+    local: HydratingDir
+    hydrator: Hydrator
+    url: str
+    given: Repository | None
+
+    def is_source_only(self, identity: Identity | None) -> bool:
+        """Whether the repository that was given is only where files come from: a detached database archives nowhere."""
+        detached = identity is not None and identity.repository_url is None
+        return detached and self.given is not None and self.given.url == self.url
+
+
+def hydration_of(local: LocalDir, given: Given) -> Coming | None:
+    """The directory with its missing files, if a lazy restore left some; asked of the repository when touched.
+
+    ``given``: serves with its credentials and key, if it is that repository.
+    """
+    document = hydrate.read(local)
+    if document is None:
+        return None
+    wanted = _to_repository(given)
+    source = wanted if wanted is not None and wanted.url == document.url else Repository(document.url)
+    hydrating = hydrate.hydrating(local, document, source.open)
+    return Coming(hydrating, Hydrator(hydrating, document, source.open), document.url, wanted)
 
 
 def prepare(repository: Repository, identity: Identity | None) -> None:

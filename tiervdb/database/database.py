@@ -145,6 +145,15 @@ class Database:
         while shard.maintain_once():
             pass
 
+    def hydrate(self, progress: Progress | None = None) -> None:
+        """Fetches what a lazy restore left in the repository; does nothing where all is here.
+
+        ``progress(done, total)`` is called with bytes. Raises StorageError, CorruptionError; what came stays.
+        """
+        self._session.check()
+        if self._session.hydrator is not None:
+            self._session.hydrator.run(progress)
+
     # -- tiers
 
     def demote(self, name: str, fraction: float = 1.0, *, progress: Progress | None = None) -> TierResult:

@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 
 from msgspec.structs import replace as replace_identity
 
+from tiervdb.backup.hydrate import BackgroundHydration
 from tiervdb.backup.repository import Repository
 from tiervdb.clock import Clock, SystemClock
 from tiervdb.config import Durability, Options, TierPolicy
@@ -24,7 +25,6 @@ from tiervdb.engine import identity as identities
 from tiervdb.engine import open as engine
 from tiervdb.errors import DatabaseLockedError, InvalidInputError, NotADatabaseError
 from tiervdb.format import paths
-from tiervdb.format.documents import Identity
 from tiervdb.storage.local_dir import LocalDir
 from tiervdb.storage.open import Store, open_store
 from tiervdb.storage.os_dir import OsDir
@@ -125,33 +125,30 @@ def open_in(
     known = identities.read(local) if local.exists(paths.IDENTITY) else None
     if known is not None and setting.copied == "clone":
         known = replace_identity(known, repository_url=None)
-    repository = connecting.repository_for(protecting.repository, known)
+    coming = connecting.hydration_of(local, protecting.repository)
+    given = None if coming is not None and coming.is_source_only(known) else protecting.repository
+    repository = connecting.repository_for(given, known)
+    hydrator = None
+    if coming is not None:
+        local, hydrator = coming.local, coming.hydrator
     if read_only:
         reader, identity = engine.open_reader(local, setting, clock, rng)
-        return Database(Session(reader, identity, clock, READER, repository=repository))
-    if repository is None:
-        shard, identity = _unless_forgotten(lambda: engine.open_shard(local, setting, clock, rng))
-        return Database(Session(shard, identity, clock, None))
-    return _open_protected(local, setting, clock, rng, known, repository, protecting)
-
-
-def _open_protected(
-    local: LocalDir,
-    setting: engine.Setting,
-    clock: Clock,
-    rng: random.Random,
-    known: Identity | None,
-    repository: Repository,
-    protecting: Protecting,
-) -> Database:
-    if known is not None or setting.create:
-        connecting.prepare(repository, known)
-    before = partial(connecting.bring_back, repository) if known is not None else None
-    setting = replace(setting, repository_url=repository.url, before_recovery=before)
+        return Database(Session(reader, identity, clock, READER, repository=repository, hydrator=hydrator))
+    if repository is not None:
+        if known is not None or setting.create:
+            connecting.prepare(repository, known)
+        before = partial(connecting.bring_back, repository) if known is not None else None
+        setting = replace(setting, repository_url=repository.url, before_recovery=before)
     shard, identity = _unless_forgotten(lambda: engine.open_shard(local, setting, clock, rng))
-    protection = Protection(shard.core, identity, repository, protecting.mode, protecting.behind, clock)
-    shard.last_act = protection.stop
-    return Database(Session(shard, identity, clock, None, repository=repository, protection=protection))
+    protection = None
+    if repository is not None:
+        protection = Protection(shard.core, identity, repository, protecting.mode, protecting.behind, clock)
+        shard.last_acts.append(protection.stop)
+    if hydrator is not None and setting.options.background:
+        shard.last_acts.append(BackgroundHydration(hydrator).stop)
+    return Database(
+        Session(shard, identity, clock, None, repository=repository, protection=protection, hydrator=hydrator)
+    )
 
 
 def drop(path: str | PathLike[str], *, cold: Store | None = None) -> None:

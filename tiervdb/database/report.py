@@ -37,6 +37,8 @@ def log(session: Session, since: Bound, until: Bound, collection: str | None) ->
 def status(session: Session) -> Status:
     """See Database.status."""
     view, env = session.view(), session.env
+    protection = session.protection
+    shipped = None if protection is None or protection.mode == "off" else protection.shipped()
     return Status(
         path=str(session.path),
         database_id=session.identity.database_id,
@@ -46,12 +48,24 @@ def status(session: Session) -> Status:
         time=to_datetime(view.time_us),
         cold_url=env.opener.store.url,
         single_writer=_single_writer(session),
-        protection="unprotected",
+        protection=_protection(session),
+        repository_url=None if session.repository is None else session.repository.url,
+        archived_seq=None if shipped is None else shipped.seq,
+        archive_lag=None if shipped is None else shipped.lag_seconds,
+        missing_bytes=0 if session.hydrator is None else session.hydrator.missing_bytes,
         snapshots=len(view.catalog.snapshots),
         pins=len(pins.listed(env.local, env.shard)),
         background=_background(session),
         collections=tuple(view.collections()),
     )
+
+
+def _protection(session: Session) -> str:
+    protection = session.protection
+    if protection is None:
+        return "unprotected" if session.repository is None else "by its writer"
+    failure = protection.shipped().failure
+    return protection.mode if failure is None else f"{protection.mode}, failing: {failure}"
 
 
 def stats(session: Session) -> Stats:

@@ -10,6 +10,7 @@ import weakref
 
 import pyarrow as pa
 
+from tiervdb.backup.hydrate import Hydrator
 from tiervdb.backup.repository import Repository
 from tiervdb.clock import Clock
 from tiervdb.database import forgotten
@@ -47,6 +48,7 @@ class Session:
         shares: Session | None = None,
         repository: Repository | None = None,
         protection: Protection | None = None,
+        hydrator: Hydrator | None = None,
     ) -> None:
         """``read_only``: why it cannot be written, as messages say it; None: it can.
 
@@ -60,6 +62,7 @@ class Session:
         self._shares = shares
         self.repository: Repository | None = repository if shares is None else shares.repository
         self.protection = protection
+        self.hydrator = hydrator  # of a lazy restore that is not all here yet
         self._pid = os.getpid()
         self.searches = SearchCounter()
         self._lock = threading.Lock()

@@ -110,7 +110,10 @@ class Stats:
 class Status:
     """How a database stands.
 
-    ``protection``: "unprotected" while no repository holds backups of it. ``background``: None, or why the last
+    ``protection``: "unprotected" while it archives nowhere, else how it archives ("off", "async", "sync"), and what
+    went wrong last. ``archived_seq``, ``archive_lag``: all commits up to this one are in the repository, and for how
+    many seconds something has been missing there (what would be lost now); None where it is not known here.
+    ``missing_bytes``: what a lazy restore has still to fetch. ``background``: None, or why the last
     background work failed; it is tried again. ``seq``, ``time``: the newest visible commit. ``single_writer``: whether
     the cold store lacks conditional writes, so that nothing there stops a second writer; None: not known (yet).
     """
@@ -124,6 +127,10 @@ class Status:
     cold_url: str | None
     single_writer: bool | None
     protection: str
+    repository_url: str | None
+    archived_seq: int | None
+    archive_lag: float | None
+    missing_bytes: int
     snapshots: int
     pins: int
     background: str | None

@@ -36,7 +36,7 @@ class Shard:
         self.core = core
         self._lock = lock
         self._commits = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tiervdb-commit")
-        self.last_act: Callable[[], None] | None = None  # once the log is sealed, before the directory is released
+        self.last_acts: list[Callable[[], None]] = []  # once the log is sealed, before the directory is released
         self._maintenance = Maintenance(self.tend_once, self.build_graph_once) if core.env.options.background else None
 
     # -- reading
@@ -188,8 +188,8 @@ class Shard:
         self._commits.shutdown()
         try:
             self.core.close()
-            if self.last_act is not None:
-                self.last_act()
+            for act in self.last_acts:
+                act()
         finally:
             self._lock.release()
             self.core.env.opener.close()

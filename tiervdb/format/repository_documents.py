@@ -231,6 +231,18 @@ class PartHeader(DocumentBase, frozen=True, kw_only=True, forbid_unknown_fields=
     created_us: int
 
 
+class HydrationDocument(DocumentBase, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """In the directory of a lazy restore: the files that may be missing here, and where they are.
+
+    ``files``: by their names in the directory. ``pin``: what keeps their objects in the repository.
+    """
+
+    url: str
+    repository: str
+    pin: str
+    files: tuple[BackupFile, ...]
+
+
 class BackupProgress(DocumentBase, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Kept in the database's directory while a backup runs, so that one that was cut short goes on.
 
@@ -248,6 +260,16 @@ def decode_progress(data: bytes, name: str) -> BackupProgress:
     progress = decode_as(data, name, BackupProgress)
     require_ids(name, progress.id, progress.repository, *progress.pins)
     return progress
+
+
+def decode_hydration(data: bytes, name: str) -> HydrationDocument:
+    document = decode_as(data, name, HydrationDocument)
+    require_ids(name, document.repository, document.pin)
+    for file in document.files:
+        _check_file(file, name)
+        if file.name.startswith("/") or ".." in file.name.split("/"):
+            raise damaged(name, f"it names {file.name!r}")
+    return document
 
 
 def decode_repository(data: bytes, name: str) -> RepositoryDocument:
