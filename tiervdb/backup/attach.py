@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import msgspec
 
 from tiervdb.backup import holdings, leases, lineage, resolve, restore_plan, wal_archive
-from tiervdb.backup.holdings import SHARD, Holdings
+from tiervdb.backup.holdings import SHARD
 from tiervdb.backup.log_reader import LogReader
 from tiervdb.backup.opened import OpenRepository
 from tiervdb.backup.restore_plan import RestorePlan
@@ -32,13 +32,12 @@ class Attaching:
     """The two moments at which a restore that attaches does more: before the log is staged, and before publishing."""
 
     opened: OpenRepository
-    held: Holdings
     target: Target
     fenced: tuple[str, ...] = ()
 
     def settle(self, plan: RestorePlan) -> RestorePlan:
         """Fences the current timeline; for ``latest``, goes on to what lies before the fence."""
-        self.fenced = fence_current(self.opened.vault, self.held.lineage)
+        self.fenced = fence_current(self.opened.vault)
         if self.target.kind != "latest":
             return plan
         held = holdings.read(self.opened.vault)
@@ -67,7 +66,7 @@ def attach(opened: OpenRepository, local: LocalDir) -> Identity:
         identity = _own_timeline(line, local, identity, opened.vault)
         fenced: tuple[str, ...] = ()
         if line.current is not None and line.current.timeline.id != identity.timeline.id:
-            fenced = fence_current(opened.vault, line)
+            fenced = fence_current(opened.vault)
         lineage.take_epoch(opened.vault, identity, leases.owner(), fenced)
         identity = msgspec.structs.replace(identity, repository_url=opened.vault.url)
         identities.write(local, identity)
@@ -76,13 +75,17 @@ def attach(opened: OpenRepository, local: LocalDir) -> Identity:
         lock.release()
 
 
-def fence_current(vault: Vault, line: lineage.Lineage) -> tuple[str, ...]:
+def fence_current(vault: Vault) -> tuple[str, ...]:
     """Ends the current timeline by its next part; the ids of what is fenced."""
-    current = line.current
+    held = holdings.read(vault)
+    current = held.lineage.current
     if current is None:
         return ()
-    wal_archive.write_fence(vault, current.database_id, current.timeline.id, SHARD, line.epoch + 1)
-    return (current.timeline.id,)
+    timeline = current.timeline.id
+    own = [holdings.shard_of(backup) for backup in held.backups if backup.timeline.id == timeline]
+    backed_up = max(((shard.seq, shard.time_us) for shard in own), default=(0, 0))
+    wal_archive.write_fence(vault, current.database_id, timeline, SHARD, held.lineage.epoch + 1, backed_up)
+    return (timeline,)
 
 
 def fence_if_taken_over(vault: Vault, identity: Identity) -> tuple[str, ...]:
@@ -93,7 +96,7 @@ def fence_if_taken_over(vault: Vault, identity: Identity) -> tuple[str, ...]:
         return ()
     if timeline.parent_database != identity.database_id:  # a clone or a restore: only attaching makes these current
         return ()
-    return fence_current(vault, line)
+    return fence_current(vault)
 
 
 def _own_timeline(line: lineage.Lineage, local: LocalDir, identity: Identity, vault: Vault) -> Identity:

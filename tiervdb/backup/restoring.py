@@ -51,7 +51,7 @@ def run(opened: OpenRepository, path: Path, target: Target, wish: RestoreWish) -
     _check(wish)
     vault = opened.vault
     started = vault.clock.monotonic()
-    held, planned = plan(opened, target)
+    _, planned = plan(opened, target)
     parent, name = parent_of(path)
     where = Destination(
         OsDir(parent),
@@ -64,7 +64,7 @@ def run(opened: OpenRepository, path: Path, target: Target, wish: RestoreWish) -
     )
     settle, finish = None, None
     if wish.attach:
-        attaching = attach.Attaching(opened, held, target)
+        attaching = attach.Attaching(opened, target)
         settle, finish = attaching.settle, attaching.finish
     done = restore.restore(opened, planned, where, wish.progress, settle, finish)
     return RestoreResult(

@@ -188,15 +188,21 @@ class Archiver:
         return _after(there)
 
 
-def write_fence(vault: Vault, database_id: str, timeline: str, shard: int, epoch: int) -> PartHeader:
+def write_fence(
+    vault: Vault, database_id: str, timeline: str, shard: int, epoch: int, backed_up: tuple[int, int]
+) -> PartHeader:
     """Ends a timeline's archive by its next part, if it is not ended yet; what its writer sends meanwhile comes before
-    the fence or not at all. Returns the fence."""
+    the fence or not at all. Returns the fence.
+
+    ``backed_up``: the last seq and time of its listed backups, which may be later than what is archived, and count.
+    """
     while True:
         last = archive_reader.last_header(vault, timeline, shard)
         if last is not None and last.kind == "fence":
             return last
         position = ArchivePosition(0, 0, 0, bytes(32)) if last is None else _after(last)
-        end = position.seq, position.time_us, position.chain
+        seq, time_us = max((position.seq, position.time_us), backed_up)
+        end = seq, time_us, position.chain
         fence = _header_of(vault, "fence", database_id, timeline, shard, epoch, position, *end, 0)
         key = paths.PartKey(timeline, shard, fence.n).key
         head = vault.seal(f"{key}#head", local_documents.encode(fence))

@@ -39,6 +39,8 @@ def backup(session: Session, wish: Wish, progress: Progress | None, dry_run: boo
         source = _source(pinned)
         if dry_run:
             return _sketch(source, wish, _listed(opened))
+        if session.protection is not None and session.protection.mode != "off":
+            session.protection.archiver.ship()  # so that the archive reaches what the backup holds
         document = create.create(
             opened.vault, source, wish, _epoch(session, opened), opened.id, lambda: _listed(opened), progress
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
@@ -47,33 +46,17 @@ def repository_for(given: Given, identity: Identity | None) -> Repository | None
     return wanted
 
 
-@dataclass(frozen=True)
-class Coming:
-    """A directory that a lazy restore made and that is not all here yet."""
-
-    local: HydratingDir
-    hydrator: Hydrator
-    url: str
-    given: Repository | None
-
-    def is_source_only(self, identity: Identity | None) -> bool:
-        """Whether the repository that was given is only where files come from: a detached database archives nowhere."""
-        detached = identity is not None and identity.repository_url is None
-        return detached and self.given is not None and self.given.url == self.url
-
-
-def hydration_of(local: LocalDir, given: Given) -> Coming | None:
-    """The directory with its missing files, if a lazy restore left some; asked of the repository when touched.
+def hydration_of(local: LocalDir, given: Repository | None) -> tuple[HydratingDir, Hydrator] | None:
+    """The directory with its missing files, if a lazy restore left some; the repository is asked when one is touched.
 
     ``given``: serves with its credentials and key, if it is that repository.
     """
     document = hydrate.read(local)
     if document is None:
         return None
-    wanted = _to_repository(given)
-    source = wanted if wanted is not None and wanted.url == document.url else Repository(document.url)
+    source = given if given is not None and given.url == document.url else Repository(document.url)
     hydrating = hydrate.hydrating(local, document, source.open)
-    return Coming(hydrating, Hydrator(hydrating, document, source.open), document.url, wanted)
+    return hydrating, Hydrator(hydrating, document, source.open)
 
 
 def prepare(repository: Repository, identity: Identity | None) -> None:

@@ -44,6 +44,7 @@ def open(
     durability: Durability = "fsync",
     archive: ArchiveMode = "async",
     archive_behind: Behind = "keep",
+    source: Repository | None = None,
     copied: Literal["take_over", "clone"] | None = None,
     cache_bytes: int | None = None,
     tiering: TierPolicy | None = None,
@@ -58,6 +59,7 @@ def open(
     commit only once it is archived, "off" ships nothing. ``archive_behind``: what happens when the repository is away
     for long and the log here grows above ``Options.archive_behind_bytes``: "keep" it, "stall" writers, or "drop" what
     is flushed, which leaves a gap that only a new backup ends.
+    ``source``: the repository that a lazy restore was made from, where it needs credentials or a key to get the rest.
     ``create=False``: raise NotADatabaseError instead of creating. ``read_only``: any process may read beside the one
     that writes; ``refresh()`` moves to the newest commit. ``durability``: a commit is acknowledged once it is synced to
     disk ("fsync"), or once the operating system has it ("os": survives kill -9, not a power loss).
@@ -90,7 +92,7 @@ def open(
     if tiering is not None:
         chosen = replace(chosen, tiering=tiering)
     setting = engine.Setting(store, durability, copied, create, chosen)
-    protecting = Protecting(repository, archive, archive_behind)
+    protecting = Protecting(repository, source, archive, archive_behind)
     return open_in(
         _directory(path), setting, SystemClock(), random.SystemRandom(), read_only=read_only, protecting=protecting
     )
@@ -108,6 +110,7 @@ class Protecting:
     """What an opener said of the repository."""
 
     repository: connecting.Given = None
+    source: Repository | None = None
     mode: ArchiveMode = "async"
     behind: Behind = "keep"
 
@@ -125,12 +128,11 @@ def open_in(
     known = identities.read(local) if local.exists(paths.IDENTITY) else None
     if known is not None and setting.copied == "clone":
         known = replace_identity(known, repository_url=None)
-    coming = connecting.hydration_of(local, protecting.repository)
-    given = None if coming is not None and coming.is_source_only(known) else protecting.repository
-    repository = connecting.repository_for(given, known)
+    repository = connecting.repository_for(protecting.repository, known)
+    coming = connecting.hydration_of(local, protecting.source or repository)
     hydrator = None
     if coming is not None:
-        local, hydrator = coming.local, coming.hydrator
+        local, hydrator = coming
     if read_only:
         reader, identity = engine.open_reader(local, setting, clock, rng)
         return Database(Session(reader, identity, clock, READER, repository=repository, hydrator=hydrator))

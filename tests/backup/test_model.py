@@ -1,0 +1,60 @@
+"""Random commits, flushes, moves, backups, losses and crashes; then restores to random points hold what was there.
+
+Rows, columns, schemas and the answers of exact searches are compared with a plain model that keeps every seq's state.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from pathlib import Path
+
+import pytest
+
+from tests.backup.bench import Driver, Place, RepositoryBench
+from tests.support.s3_servers import S3Endpoint
+from tiervdb.backup.keys import Key
+from tiervdb.storage.open import Store
+
+
+def drive(folder: Path, place: Place, seed: int, steps: int, restores: int) -> None:
+    bench = RepositoryBench(folder / "machine", place)
+    try:
+        Driver(bench, random.Random(seed)).run(steps, restores)
+        assert bench.restored >= restores
+    finally:
+        bench.end()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_restores_hold_what_was_there(seed: int, tmp_path: Path) -> None:
+    drive(tmp_path, Place(), seed, steps=60, restores=10)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_with_an_encrypted_repository(seed: int, tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(b"a key of more than sixteen bytes")
+    drive(tmp_path, Place(key=Key.file(tmp_path / "key")), 100 + seed, steps=40, restores=6)
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("cold", ["subdirectory", "same bucket", "folder"])
+def test_on_s3(cold: str, tmp_path: Path, s3_endpoint: S3Endpoint) -> None:
+    place = Place(_below(s3_endpoint.place(), "repository"), _cold(cold, s3_endpoint, tmp_path))
+    drive(tmp_path, place, 7, steps=30, restores=5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1_000))
+def test_many_restores(seed: int, tmp_path: Path) -> None:
+    drive(tmp_path, Place(), 1_000 + seed, steps=60, restores=10)
+
+
+def _cold(kind: str, endpoint: S3Endpoint, folder: Path) -> Store | None:
+    if kind == "subdirectory":
+        return None
+    return _below(endpoint.place(), "cold") if kind == "same bucket" else Store(folder / "cold")
+
+
+def _below(place: Store, name: str) -> Store:
+    return Store(f"{place.url}/{name}-{uuid.uuid4().hex}", place.storage_options, place.limits)
