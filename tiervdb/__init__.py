@@ -1,10 +1,12 @@
 """An embedded, tiered vector database with recovery as a first-class feature."""
 
 from tiervdb import errors
+from tiervdb.backup.copying import CopyResult
 from tiervdb.backup.keys import Key
 from tiervdb.backup.pace import Limits
 from tiervdb.backup.repository import Repository
 from tiervdb.backup.values import Backup, BackupSketch, PlannedRestore, RestorableWindow, RestoreResult
+from tiervdb.backup.verify import VerifyFinding, VerifyReport
 from tiervdb.config import Options, TierPolicy
 from tiervdb.database.backups import Archived
 from tiervdb.database.batch import Batch
@@ -32,6 +34,7 @@ __all__ = [
     "CollectionStats",
     "Column",
     "Commit",
+    "CopyResult",
     "Database",
     "Finding",
     "Hit",
@@ -54,6 +57,8 @@ __all__ = [
     "TierMove",
     "TierPolicy",
     "TierResult",
+    "VerifyFinding",
+    "VerifyReport",
     "__version__",
     "check",
     "drop",

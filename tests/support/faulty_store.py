@@ -69,6 +69,9 @@ class FaultyStore(WrappedStore):
     def copy(self, source: str, target: str) -> None:
         self._call("copy", target, lambda: self.inner.copy(source, target))
 
+    def copy_from(self, source: ObjectStore, key: str, target: str) -> None:
+        self._call("copy_from", target, lambda: self.inner.copy_from(source, key, target))
+
     def _call(
         self, kind: str, key: str, call: Callable[[], T], damaged: Callable[[T, str | None], T] | None = None
     ) -> T:

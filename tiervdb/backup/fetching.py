@@ -17,6 +17,7 @@ from tiervdb.format.repository_documents import BackupFile
 from tiervdb.storage.local_dir import LocalDir
 
 _BLOCK = 1 << 20
+IN_MEMORY = 64 << 20  # what is larger goes through a temporary file
 
 
 @dataclass(frozen=True)

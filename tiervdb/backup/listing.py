@@ -18,7 +18,7 @@ def listed(vault: Vault, fence_of: FenceOf) -> list[BackupDocument]:
     found = vault.read_all(paths.BACKUPS, documents.decode_backup)
     gone = {expiration.id for expiration in expirations(vault)}  # after: what expires now has a document, too
     backups = [b for b in found if isinstance(b, BackupDocument) and b.id not in gone and not _beyond(b, fence_of)]
-    return sorted(backups, key=lambda b: (b.created_us, b.id))
+    return sorted(backups, key=lambda b: (b.created_us, b.finished_us, b.shards[0].seq, b.id))
 
 
 def is_listed(vault: Vault, backup_id: str) -> bool:

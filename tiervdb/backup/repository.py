@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tiervdb.backup import archived_log, attach, holdings, listing, opened, resolve, restoring, windows
+from tiervdb.backup import archived_log, attach, copying, holdings, listing, opened, resolve, restoring, verify, windows
+from tiervdb.backup.copying import CopyResult, CopyWish
 from tiervdb.backup.keys import Key
 from tiervdb.backup.log_reader import LogReader
 from tiervdb.backup.opened import OpenRepository
@@ -27,8 +28,9 @@ from tiervdb.backup.values import (
     plan_value,
     window_value,
 )
+from tiervdb.backup.verify import VerifyReport, VerifyWish
 from tiervdb.clock import Clock, SystemClock
-from tiervdb.errors import InvalidInputError
+from tiervdb.errors import InvalidInputError, NotARepositoryError, StoreUnavailableError
 from tiervdb.storage.object_store import ObjectStore
 from tiervdb.storage.open import Store, open_store
 from tiervdb.storage.os_dir import OsDir
@@ -165,9 +167,7 @@ class Repository:
         wish = RestoreWish(
             attach=attach,
             cold=None if cold is None else _store(cold),
-            source_options=lambda url: (
-                replace(self.location, url=url) if _same_service(self.location, url) else Store(url)
-            ),
+            source_options=self._source_place,
             delta=delta,
             lazy=lazy,
             collections=None if collections is None else tuple(collections),
@@ -182,6 +182,59 @@ class Repository:
         Raises DatabaseLockedError if it is open, RepositoryInUseError if it does not descend from one that was here.
         """
         attach.attach(self.open(), OsDir(Path(path)))
+
+    # -- proving and copying
+
+    def verify(
+        self,
+        *,
+        deep: bool = False,
+        sample: float | None = None,
+        resume: Url | None = None,
+        progress: Progress | None = None,
+    ) -> VerifyReport:
+        """Looks whether all that is listed is there, and whether the archived log has no hole; damage is a finding.
+
+        ``deep``: also reads everything and compares checksums; ``sample``: a random share of it, 0.05 for 5%.
+        ``resume``: a local file that remembers what was read, so that a deep run can be cut short and go on.
+        """
+        wish = VerifyWish(deep, sample, None if resume is None else Path(resume), self._cold_store, progress)
+        return verify.verify(self.open().vault, wish)
+
+    def copy_to(
+        self,
+        url: Url | Repository,
+        *,
+        limits: Limits | None = None,
+        progress: Progress | None = None,
+    ) -> CopyResult:
+        """Copies what is listed into another repository, which is made if there is none; only what is missing there.
+
+        All of it is read back, and can be restored from there alone. ``url``: or a ``Repository`` with credentials or
+        another key, which need not exist yet. Raises ArchiveConflictError if that one went another way since.
+        """
+        target = url if isinstance(url, Repository) else Repository(url, clock=self._clock, rng=self._rng)
+        wish = CopyWish(limits or UNLIMITED, progress, self._cold_store)
+        return copying.copy(self.open().vault, target.open_or_create().vault, wish)
+
+    def open_or_create(self) -> OpenRepository:
+        """As ``open``, and makes the repository if there is none: encrypted, if it has a key."""
+        try:
+            return self.open()
+        except (NotARepositoryError, StoreUnavailableError):
+            store = open_store(self.location, create=True)
+            if opened.find(store) is not None:
+                raise
+        with self._lock:
+            self._opened = opened.create_in(store, self.key, self._clock, self._rng)
+            return self._opened
+
+    def _cold_store(self, url: str) -> ObjectStore:
+        return open_store(self._source_place(url), create=False)
+
+    def _source_place(self, url: str) -> Store:
+        """The source's cold store, with this repository's credentials where it may take them."""
+        return replace(self.location, url=url) if _same_service(self.location, url) else Store(url)
 
     # -- keys
 
@@ -220,8 +273,3 @@ def _store(url: Url | Store) -> Store:
 
 def _same_service(location: Store, url: str) -> bool:
     return str(location.url).partition("://")[0] == url.partition("://")[0]
-
-
-def store_of(repository: Repository, *, create: bool) -> ObjectStore:
-    """The store that a repository lies in."""
-    return open_store(repository.location, create=create)

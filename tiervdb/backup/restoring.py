@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tiervdb.backup import attach, holdings, resolve, restore, restore_plan
+from tiervdb.backup import attach, fetching, holdings, resolve, restore, restore_plan, some_collections
 from tiervdb.backup.destination import Destination
 from tiervdb.backup.holdings import Holdings
 from tiervdb.backup.log_reader import LogReader
 from tiervdb.backup.opened import OpenRepository
 from tiervdb.backup.pace import UNLIMITED, Limits
+from tiervdb.backup.restore import Restored
 from tiervdb.backup.restore_plan import RestorePlan
 from tiervdb.backup.sending import Progress
 from tiervdb.backup.values import RestoreResult
 from tiervdb.engine.copies import parent_of
-from tiervdb.errors import InvalidInputError
+from tiervdb.errors import AlreadyExistsError, InvalidInputError
 from tiervdb.storage.object_store import ObjectStore
 from tiervdb.storage.open import Store, open_store
 from tiervdb.storage.os_dir import OsDir
@@ -53,20 +54,15 @@ def run(opened: OpenRepository, path: Path, target: Target, wish: RestoreWish) -
     started = vault.clock.monotonic()
     _, planned = plan(opened, target)
     parent, name = parent_of(path)
-    where = Destination(
-        OsDir(parent),
-        name,
-        cold=None if wish.cold is None else open_store(wish.cold),
-        source_cold=lambda url: _source_store(url, wish),
-        delta=wish.delta,
-        lazy=wish.lazy,
-        limits=wish.limits,
-    )
-    settle, finish = None, None
-    if wish.attach:
-        attaching = attach.Attaching(opened, target)
-        settle, finish = attaching.settle, attaching.finish
-    done = restore.restore(opened, planned, where, wish.progress, settle, finish)
+    where = _destination(OsDir(parent), name, wish)
+    if wish.collections is not None:
+        done = _some(opened, planned, where, wish)
+    else:
+        settle, finish = None, None
+        if wish.attach:
+            attaching = attach.Attaching(opened, target)
+            settle, finish = attaching.settle, attaching.finish
+        done = restore.restore(opened, planned, where, wish.progress, settle, finish)
     return RestoreResult(
         path=parent / name,
         database_id=done.identity.database_id,
@@ -83,12 +79,46 @@ def run(opened: OpenRepository, path: Path, target: Target, wish: RestoreWish) -
     )
 
 
+def _destination(parent: OsDir, name: str, wish: RestoreWish) -> Destination:
+    return Destination(
+        parent,
+        name,
+        cold=None if wish.cold is None else open_store(wish.cold),
+        source_cold=lambda url: _source_store(url, wish),
+        delta=wish.delta,
+        lazy=wish.lazy,
+        limits=wish.limits,
+    )
+
+
+def _some(opened: OpenRepository, planned: RestorePlan, where: Destination, wish: RestoreWish) -> Restored:
+    """Some collections: restored beside, lazily, without the others then, and published when that is done."""
+    if where.parent.path(where.name).exists():
+        raise AlreadyExistsError(f"{where.parent.path(where.name)} exists already; restore to a path that does not")
+    beside = f".{where.name}.some"
+    old = where.parent.sub(beside)
+    fetching.remove(old)
+    done = restore.restore(opened, planned, replace(where, name=beside, lazy=True))
+    cold = wish.cold
+    if cold is None and done.identity.cold_url is not None:
+        cold = wish.source_options(done.identity.cold_url)
+    try:
+        seq = some_collections.keep_only(opened, old, wish.collections or (), cold, wish.progress, fetch=not wish.lazy)
+        where.parent.rename(beside, where.name)
+    except BaseException:
+        fetching.remove(old)
+        raise
+    return replace(done, seq=seq)
+
+
 def _check(wish: RestoreWish) -> None:
     if wish.attach and wish.collections is not None:
         raise InvalidInputError(
             "restore: attach=True goes on with the whole database, so it cannot be used with collections=; restore "
             "without attach, and bring the rows back with db.recover()"
         )
+    if wish.collections is not None and (wish.delta or not wish.collections):
+        raise InvalidInputError("restore: collections= names at least one, and does not go together with delta=True")
 
 
 def _source_store(url: str, wish: RestoreWish) -> ObjectStore:

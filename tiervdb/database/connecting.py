@@ -6,16 +6,15 @@ import logging
 from os import PathLike
 from pathlib import Path
 
-from tiervdb.backup import archive_reader, hydrate, lineage, opened
+from tiervdb.backup import archive_reader, hydrate, lineage
 from tiervdb.backup.hydrate import Hydrator
-from tiervdb.backup.repository import Repository, store_of
+from tiervdb.backup.repository import Repository
 from tiervdb.engine import log_files
 from tiervdb.engine.log_files import Record
 from tiervdb.engine.manifest_store import ManifestStore
 from tiervdb.errors import (
     ArchiveConflictError,
     InvalidInputError,
-    NotARepositoryError,
     RepositoryInUseError,
     SettingsMismatchError,
     StorageError,
@@ -64,19 +63,7 @@ def prepare(repository: Repository, identity: Identity | None) -> None:
     asked. RepositoryInUseError, FencedError, WrongKeyError, StorageError."""
     if identity is not None and identity.repository_url is not None:
         return
-    try:
-        found = repository.open()
-    except (NotARepositoryError, StorageError):
-        store = store_of(repository, create=True)
-        if opened.find(store) is not None:
-            raise
-        Repository.create(
-            repository.location.url,
-            repository.location.storage_options,
-            encrypted=repository.key is not None,
-            key=repository.key,
-        )
-        return
+    found = repository.open_or_create()
     line = lineage.read(found.vault)
     if identity is not None:
         lineage.require_ours(line, identity, repository.url)

@@ -234,8 +234,8 @@ class Database:
     ) -> Database:
         """The database as it was: at a snapshot (or its name), a Target, a time, or right after a commit. Read-only.
 
-        Close it, or use it in a ``with`` statement. Raises OutsideWindowError where neither a snapshot nor the log that
-        is still here reaches that point, and SnapshotNotFoundError.
+        What is held here no more is read from the repository, as it is touched. Close it, or use it in a ``with``
+        statement. Raises OutsideWindowError where nothing reaches that point, and SnapshotNotFoundError.
         """
         return Database(history.session_at(self._session, history.to_target(point, time, seq)))
 

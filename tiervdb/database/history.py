@@ -6,6 +6,8 @@ from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from tiervdb.backup.repository import Repository
+from tiervdb.database import past
 from tiervdb.database.inputs.names import check_name
 from tiervdb.database.inputs.times import to_expiry_us, to_time_us
 from tiervdb.database.session import Session
@@ -14,7 +16,7 @@ from tiervdb.engine import copies, pins, time_travel
 from tiervdb.engine.open import reader_surroundings
 from tiervdb.engine.reader import Reader, ReaderSurroundings, newest_seq
 from tiervdb.engine.time_travel import Stretch
-from tiervdb.errors import InvalidInputError
+from tiervdb.errors import InvalidInputError, NoRepositoryError, OutsideWindowError, SnapshotNotFoundError
 from tiervdb.format.documents import Pin
 from tiervdb.format.manifest import SnapshotName
 from tiervdb.storage.os_dir import OsDir
@@ -64,6 +66,23 @@ def to_target(point: Point, time: datetime | str | None, seq: int | None) -> Tar
 def session_at(session: Session, target: Target) -> Session:
     """A session that reads the state at a target, which stays pinned until it is closed."""
     session.check()
+    if target.kind == "backup" or target.timeline is not None:
+        return past.session_from_repository(session, _repository(session, target), target)
+    try:
+        return _session_here(session, target)
+    except (OutsideWindowError, SnapshotNotFoundError):
+        if session.repository is None:
+            raise
+    return past.session_from_repository(session, session.repository, target)
+
+
+def _repository(session: Session, target: Target) -> Repository:
+    if session.repository is None:
+        raise NoRepositoryError(f"at: {target} is in a repository, and {session.path} has none")
+    return session.repository
+
+
+def _session_here(session: Session, target: Target) -> Session:
     env = _reader_env(session)
     if target.kind == "latest" and session.reader() is not None:
         reader = Reader.at(env, Stretch(session.manifest(), session.view().seq), session.view().seq)
@@ -103,7 +122,7 @@ def _seq_of(session: Session, target: Target, held: list[Stretch]) -> int:
         case Target("snapshot", str(name)):
             return session.view().catalog.snapshot(name).seq
         case Target("seq", int(seq)):
-            return seq
+            return seq - target.exclusive
         case Target("time", datetime() as time):
             until_us = to_time_us(time, "at: time") - target.exclusive
             return time_travel.seq_at_time(session.env.local, session.env.shard, held, until_us)

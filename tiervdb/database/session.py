@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 import weakref
+from collections.abc import Callable
 
 import pyarrow as pa
 
@@ -63,6 +64,7 @@ class Session:
         self.repository: Repository | None = repository if shares is None else shares.repository
         self.protection = protection
         self.hydrator = hydrator  # of a lazy restore that is not all here yet
+        self.on_close: Callable[[], None] | None = None
         self._pid = os.getpid()
         self.searches = SearchCounter()
         self._lock = threading.Lock()
@@ -125,6 +127,8 @@ class Session:
         if self._forgotten is not None:
             self._forgotten.detach()
             source.close()
+        if self.on_close is not None:
+            self.on_close()
 
     def _use(self) -> Shard | Reader:
         source = self._source

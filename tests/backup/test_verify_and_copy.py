@@ -1,0 +1,200 @@
+"""Verification finds what is wrong and says what depends on it; off-site copies are complete by themselves."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.backup.conftest import World, create, ids_of, put
+from tests.backup.test_backup import made
+from tests.support.s3_servers import S3Endpoint
+from tiervdb.backup.keys import Key
+from tiervdb.backup.repository import Repository
+from tiervdb.database.database import Database
+from tiervdb.errors import ArchiveConflictError, InvalidInputError, WrongKeyError
+from tiervdb.storage.open import Store
+
+
+@pytest.fixture
+def filled(world: World, db: Database) -> list[int]:
+    put(db, 1000, 300)
+    db.flush()
+    db.maintain()
+    db.demote("words", 0.5)
+    made(db)
+    for first in (30, 40, 50):
+        put(db, first)
+        db.archive()
+    return ids_of(db)
+
+
+def objects(world: World) -> list[Path]:
+    return sorted(path for path in (world.folder / "repository" / "data").rglob("*") if path.is_file())
+
+
+def parts(world: World) -> list[Path]:
+    return sorted(path for path in (world.folder / "repository" / "wal").rglob("*") if path.is_file())
+
+
+def test_a_sound_one(world: World, filled: list[int]) -> None:
+    quick = world.repository().verify()
+    assert quick.ok
+    assert (quick.backups, quick.objects, quick.read_objects) == (1, len(objects(world)), 0)
+    deep = world.repository().verify(deep=True)
+    assert deep.ok
+    assert deep.read_objects == deep.objects + deep.parts
+
+
+def test_what_is_missing_or_short(world: World, filled: list[int]) -> None:
+    backup = world.repository().backups()[0].id
+    for path in objects(world):
+        kept = path.read_bytes()
+        path.write_bytes(kept[:-1])
+        (finding,) = world.repository().verify().findings
+        assert path.name in finding.object
+        assert finding.depends == (backup,)
+        assert "full backup" in finding.advice
+        path.unlink()
+        (finding,) = world.repository().verify().findings
+        assert "missing" in str(finding)
+        path.write_bytes(kept)
+
+
+def test_flipped_bits_are_found_deep(world: World, filled: list[int]) -> None:
+    for path in (*objects(world), *parts(world)):
+        kept = path.read_bytes()
+        at = len(kept) // 2
+        path.write_bytes(kept[:at] + bytes([kept[at] ^ 1]) + kept[at + 1 :])
+        try:
+            findings = world.repository().verify(deep=True).findings
+        except Exception as error:  # a head of a part, without which nothing can be said
+            assert path.name in str(error)  # noqa: PT017
+        else:
+            assert [path.name in finding.object for finding in findings] == [True]
+        path.write_bytes(kept)
+
+
+def test_a_hole_in_the_log(world: World, filled: list[int]) -> None:
+    parts(world)[1].unlink()
+    (finding,) = world.repository().verify().findings
+    assert parts(world)[1].name != finding.object
+    assert "missing" in finding.problem
+    assert "timeline" in finding.depends[0]
+
+
+def test_a_sample_and_going_on(world: World, filled: list[int], tmp_path: Path) -> None:
+    some = world.repository().verify(sample=0.5)
+    assert 0 < some.read_objects < some.objects + some.parts
+    with pytest.raises(InvalidInputError, match="sample"):
+        world.repository().verify(sample=5)
+    seen = tmp_path / "seen"
+    first = world.repository().verify(deep=True, resume=seen)
+    again = world.repository().verify(deep=True, resume=seen)
+    assert first.read_objects == first.objects + first.parts
+    assert again.read_objects == again.parts
+
+
+def test_a_copy_is_complete_by_itself(world: World, db: Database, filled: list[int]) -> None:
+    result = world.repository().copy_to(world.folder / "offsite")
+    assert (result.backups, result.skipped_backups) == (1, 0)
+    assert result.parts > 0
+    assert result.objects == len(objects(world))
+    again = world.repository().copy_to(world.folder / "offsite")
+    assert (again.backups, again.skipped_backups, again.objects, again.parts) == (0, 1, 0, 0)
+    put(db, 60)
+    db.archive()
+    db.flush()
+    made(db)
+    more = world.repository().copy_to(world.folder / "offsite")
+    assert (more.backups, more.skipped_backups) == (1, 1)
+    expected = ids_of(db)
+    windows = world.repository().windows()
+    db.close()
+    shutil.rmtree(world.folder / "repository")
+    shutil.rmtree(world.folder / "db")
+    offsite = world.repository("offsite")
+    assert offsite.verify(deep=True).ok
+    assert [(w.first_seq, w.last_seq) for w in offsite.windows()] == [(w.first_seq, w.last_seq) for w in windows]
+    offsite.restore(world.folder / "db", attach=True)
+    with world.open_alone("db") as back:
+        assert ids_of(back) == expected
+        put(back, 70)
+        back.archive()
+
+
+def test_a_copy_that_went_its_own_way_is_left_alone(world: World, db: Database, filled: list[int]) -> None:
+    world.repository().copy_to(world.folder / "offsite")
+    world.repository("offsite").restore(world.folder / "new", attach=True)
+    put(db, 60)
+    db.archive()
+    with pytest.raises(ArchiveConflictError, match="another one"):
+        world.repository().copy_to(world.folder / "offsite")
+
+
+@pytest.mark.parametrize(("source_key", "target_key"), [(None, "b"), ("a", None), ("a", "b")])
+def test_between_keys(world: World, source_key: str | None, target_key: str | None) -> None:
+    def repository(name: str, key: str | None) -> Repository:
+        given = None
+        if key is not None:
+            path = world.folder / f"{key}.key"
+            path.write_bytes(key.encode() * 20)
+            given = Key.file(path)
+        return Repository(world.folder / name, key=given, clock=world.clock, rng=world.rng)
+
+    with world.open(repository=repository("repository", source_key)) as db:
+        create(db)
+        put(db, 0, 200)
+        db.demote("words", 0.5)
+        made(db)
+        put(db, 500)
+        db.archive()
+        expected = ids_of(db)
+    source, target = repository("repository", source_key), repository("offsite", target_key)
+    source.copy_to(target)
+    assert repository("offsite", target_key).encrypted == (target_key is not None)
+    assert repository("offsite", target_key).verify(deep=True).ok
+    repository("offsite", target_key).restore(world.folder / "back", lazy=True)
+    with world.open_alone("back", repository("offsite", target_key)) as back:
+        assert ids_of(back) == expected
+    if source_key is not None:
+        for key in (None, "c"):
+            with pytest.raises(WrongKeyError):
+                repository("repository", key).windows()
+        plain = b"".join(path.read_bytes() for path in (world.folder / "repository").rglob("*") if path.is_file())
+        assert b"words" not in plain
+        assert db.status  # its status is not asked: it is closed
+
+
+def test_keys_can_be_changed(world: World) -> None:
+    for name in ("one", "two"):
+        (world.folder / name).write_bytes(name.encode() * 10)
+    one, two = Key.file(world.folder / "one"), Key.file(world.folder / "two")
+    made_now = Repository.create(world.folder / "r", encrypted=True, key=one, clock=world.clock, rng=world.rng)
+    with world.open(repository=made_now) as db:
+        create(db)
+        made(db)
+    first = made_now.keys()
+    made_now.add_key(two)
+    opened = Repository(world.folder / "r", key=two, clock=world.clock, rng=world.rng)
+    assert len(opened.backups()) == 1
+    with pytest.raises(WrongKeyError):
+        made_now.remove_key(first[0])  # it would lock itself out
+    opened.remove_key(first[0])
+    with pytest.raises(WrongKeyError, match="opens none of the repository's 1 keys"):
+        Repository(world.folder / "r", key=one).backups()
+
+
+@pytest.mark.s3
+def test_to_a_bucket_and_back(world: World, db: Database, filled: list[int], s3_endpoint: S3Endpoint) -> None:
+    place: Store = s3_endpoint.place()
+    away = Repository(str(place.url), place.storage_options, clock=world.clock, rng=world.rng)
+    world.repository().copy_to(away)
+    assert away.verify(deep=True).ok
+    away.restore(world.folder / "back", lazy=True)
+    with world.open_alone("back", away) as back:
+        assert ids_of(back) == filled
+        back.hydrate()
+    away.copy_to(Repository(world.folder / "third", clock=world.clock, rng=world.rng))
+    assert world.repository("third").verify(deep=True).ok
