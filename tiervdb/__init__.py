@@ -15,6 +15,7 @@ from tiervdb.database.collection import Collection
 from tiervdb.database.database import Database
 from tiervdb.database.hits import Hit, Hits, SearchStats
 from tiervdb.database.open import drop, open
+from tiervdb.database.recover import Recovery
 from tiervdb.database.values import CollectionStats, IngestResult, PinInfo, Snapshot, Stats, Status, TierMove
 from tiervdb.engine.tiering import TierResult
 from tiervdb.storage.open import Store
@@ -45,6 +46,7 @@ __all__ = [
     "Options",
     "PinInfo",
     "PlannedRestore",
+    "Recovery",
     "Repository",
     "RestorableWindow",
     "RestoreResult",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection as Names
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +22,9 @@ from tiervdb.database.backups import Archived
 from tiervdb.database.batch import Batch
 from tiervdb.database.collection import Collection
 from tiervdb.database.create import create_collection
+from tiervdb.database.filters import Params
 from tiervdb.database.inputs.schemas import ColumnType
+from tiervdb.database.recover import Mode, RecoverWish, Recovery
 from tiervdb.database.session import Session, named
 from tiervdb.database.tiers import Progress
 from tiervdb.database.values import PinInfo, PinList, Snapshot, Stats, Status, TierMove
@@ -239,6 +242,35 @@ class Database:
         """
         return Database(history.session_at(self._session, history.to_target(point, time, seq)))
 
+    def diff(self, name: str, before: Database | Snapshot | Target | str) -> pa.Table:
+        """What is different in a collection since an earlier state: id, change, vector_changed, columns.
+
+        ``before``: a ``Database`` from ``at``, or what ``at`` takes. ``change`` is "added", "removed" or "changed", and
+        ``columns`` names those whose values differ. What lies in the same segments then and now is not read.
+        """
+        return history.diff(self._session, name, _past(self, before))
+
+    def recover(
+        self,
+        name: str,
+        before: Database | Snapshot | Target | str,
+        *,
+        where: str | None = None,
+        params: Params = None,
+        mode: Mode = "missing",
+        leave_out: Names[str] = (),
+        dry_run: bool = False,
+    ) -> Recovery:
+        """Brings rows of an earlier state back as one commit; a collection that was dropped is made again.
+
+        ``mode``: rows that are "missing" now, those that are there but "changed", or "all" of them; ``where``,
+        ``params``: only those that matched then. ``leave_out``: columns that are gone since and are to stay so.
+        ``dry_run``: only say what would come back. Rows that are new since stay. Raises SchemaError where the
+        collection is another one now.
+        """
+        wish = RecoverWish(mode, where, params, leave_out)
+        return history.recover(self._session, name, _past(self, before), wish, dry_run)
+
     def refresh(self) -> int:
         """Moves a database that was opened with ``read_only=True`` to the newest commit, and returns its seq."""
         return history.refresh(self._session)
@@ -315,3 +347,13 @@ class Database:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
+
+
+@contextmanager
+def _past(db: Database, before: Database | Snapshot | Target | str) -> Iterator[Session]:
+    """The session of an earlier state; one that is opened here is closed again."""
+    if isinstance(before, Database):
+        yield before._session
+        return
+    with db.at(before) as opened:
+        yield opened._session

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+
 from tiervdb.backup.repository import Repository
+from tiervdb.database import diff as diffs
 from tiervdb.database import past
+from tiervdb.database import recover as recovering
+from tiervdb.database.diff import State
 from tiervdb.database.inputs.names import check_name
 from tiervdb.database.inputs.times import to_expiry_us, to_time_us
-from tiervdb.database.session import Session
+from tiervdb.database.recover import RecoverWish, Recovery
+from tiervdb.database.session import Session, named
 from tiervdb.database.values import Snapshot
 from tiervdb.engine import copies, pins, time_travel
 from tiervdb.engine.open import reader_surroundings
 from tiervdb.engine.reader import Reader, ReaderSurroundings, newest_seq
 from tiervdb.engine.time_travel import Stretch
+from tiervdb.engine.view import View
 from tiervdb.errors import InvalidInputError, NoRepositoryError, OutsideWindowError, SnapshotNotFoundError
 from tiervdb.format.documents import Pin
 from tiervdb.format.manifest import SnapshotName
@@ -109,6 +116,29 @@ def clone(session: Session, path: Path, target: Target) -> Path:
         start = copies.Origin(env.local, env.opener.store, session.identity, origin.manifest(), view.seq, view.time_us)
         copies.clone(start, OsDir(parent), name, session.clock, env.rng)
     return parent / name
+
+
+def diff(session: Session, name: str, before: AbstractContextManager[Session]) -> pa.Table:
+    """See Database.diff."""
+    session.check()
+    with before as past:
+        new, old = state_of(session.view(), name), state_of(past.view(), name)
+        if new.schema is None and old.schema is None:
+            named(session.view(), name)  # raises
+        return diffs.table(new, old)
+
+
+def recover(
+    session: Session, name: str, before: AbstractContextManager[Session], wish: RecoverWish, dry_run: bool
+) -> Recovery:
+    """See Database.recover."""
+    session.shard("recover")
+    with before as past:
+        return recovering.recover(session, name, past.view(), wish, dry_run)
+
+
+def state_of(view: View, name: str) -> State:
+    return State(view, view.schema(name) if name in view.collections() else None)
 
 
 def refresh(session: Session) -> int:

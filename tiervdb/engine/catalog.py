@@ -18,6 +18,7 @@ from tiervdb.format.operations import (
     DropColumn,
     DropSnapshot,
     Operation,
+    UpsertRows,
 )
 from tiervdb.types import CollectionSchema, Column
 
@@ -133,7 +134,7 @@ def _drop_snapshot(state: CatalogState, name: str) -> CatalogState:
 
 
 def number(state: CatalogState, operations: list[Operation]) -> list[Operation]:
-    """Gives new collections and columns (id 0) their numbers; the rest stays as it is."""
+    """Gives new collections and columns (id 0) their numbers, and rows of collection 0 that of the newest of these."""
     numbered: list[Operation] = []
     next_collection = state.next_collection_id
     next_column = {c.id: c.next_column_id for c in state.collections.values()}
@@ -142,6 +143,8 @@ def number(state: CatalogState, operations: list[Operation]) -> list[Operation]:
             case CreateCollection(schema) if schema.id == 0:
                 numbered.append(CreateCollection(msgspec.structs.replace(schema, id=next_collection)))
                 next_collection += 1
+            case UpsertRows(0, batch, verb) if next_collection > state.next_collection_id:
+                numbered.append(UpsertRows(next_collection - 1, batch, verb))
             case AddColumn(collection, column) if column.id == 0 and collection in next_column:
                 numbered.append(AddColumn(collection, msgspec.structs.replace(column, id=next_column[collection])))
                 next_column[collection] += 1
