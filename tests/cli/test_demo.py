@@ -46,7 +46,7 @@ def shown(folder: Path) -> str:
 
 
 def test_it_shows_every_step(shown: str) -> None:
-    for step in ("1. Load", "2. Demote", "3. Search", "4. Kill", "5. Snapshot"):
+    for step in ("1. Load", "2. Demote", "3. Search", "4. Kill", "5. Back up", "6. Snapshot", "7. Lose"):
         assert step in shown
     for promise in (
         "20,000 words in 20 commits",
@@ -54,18 +54,19 @@ def test_it_shows_every_step(shown: str) -> None:
         "tokyo",
         "10,000 left",
         "20,000, and gives the same",
+        "20,000 words are there, 20,000 of them bit for bit",
     ):
         assert promise in shown
     assert "\x1b" not in shown
 
 
 def test_it_leaves_sound_databases_and_commands_that_work(shown: str, folder: Path) -> None:
-    for path, rows in ((folder / "demo" / "words", 10_000), (folder / "demo" / "copy", 20_000)):
+    for path, rows in ((folder / "demo" / "words", 20_000), (folder / "demo" / "copy", 20_000)):
         with tiervdb.open(path, create=False) as db:
             assert len(db["words"]) == rows
         assert {finding.severity for finding in tiervdb.check(path).findings} <= {"info"}
     commands = [line.strip() for line in shown.splitlines() if line.startswith("   tiervdb ")]
-    assert len(commands) == 7
+    assert len(commands) == 9
     for command in commands:
         arguments = [sys.executable, "-m", "tiervdb.cli.main", *shlex.split(command)[1:]]
         result = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=False)

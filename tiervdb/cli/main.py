@@ -7,7 +7,7 @@ import platform
 import typer
 
 import tiervdb
-from tiervdb.cli import doctor, pin, report, search, snapshot, tier, transfer
+from tiervdb.cli import backups, doctor, pin, proving, recovering, report, restore, search, snapshot, tier, transfer
 from tiervdb.cli.demo import command
 from tiervdb.cli.failure import Commands
 from tiervdb.cli.options import Json
@@ -27,6 +27,17 @@ app.command("search")(search.search)
 app.add_typer(snapshot.app, name="snapshot")
 app.command("clone")(snapshot.clone)
 app.add_typer(pin.app, name="pin")
+app.command("backup")(backups.backup)
+app.command("archive")(backups.archive)
+app.command("diff")(recovering.diff)
+app.command("recover")(recovering.recover)
+app.add_typer(backups.app, name="backups")
+app.command("windows")(restore.windows)
+app.command("history")(restore.history)
+app.command("restore")(restore.restore)
+app.command("attach")(restore.attach)
+app.command("verify")(proving.verify)
+app.command("copy")(proving.copy)
 app.command("log")(report.log)
 app.add_typer(tier.app, name="tier")
 app.command("check")(report.check)

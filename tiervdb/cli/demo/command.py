@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 
 import tiervdb
-from tiervdb.cli.demo import kill, place, show, steps
+from tiervdb.cli.demo import disaster, kill, place, show, steps
+from tiervdb.cli.demo.disaster import Restored
 from tiervdb.cli.demo.kill import KillReport
 from tiervdb.cli.demo.place import Place
 from tiervdb.cli.demo.steps import LookedBack
@@ -24,7 +25,7 @@ Cold = Annotated[str | None, typer.Option("--cold", help="Cold store, say s3://b
 
 
 def demo(path: Folder = place.DEFAULT, cold: Cold = None, json: Json = False) -> None:
-    """See it work, on 20,000 real words: two tiers, a killed writer, a snapshot, a clone. Under a minute."""
+    """See it work, on 20,000 real words: two tiers, a killed writer, a backup, a restore. Under a minute."""
     output = Output(json)
     words = load_words()
     here, replaced = place.prepare(path)
@@ -37,12 +38,12 @@ def demo(path: Folder = place.DEFAULT, cold: Cold = None, json: Json = False) ->
     done = {
         **two_tiers(output, words, here, cold),
         "killed_writer": killed_writer(output, words, here),
-        "looked_back": looked_back(output, words, here),
+        **protected(output, words, here),
         "seconds": steps.clock.monotonic() - started,
     }
     output.document({"path": here.words, "clone": here.copy, **done})
     show.farewell(output, here, done["seconds"])
-    insist(done["killed_writer"], done["looked_back"])
+    insist(done["killed_writer"], done["looked_back"], done["restored"], words)
 
 
 def two_tiers(output: Output, words: Words, here: Place, cold: str | None) -> dict[str, Any]:
@@ -76,18 +77,24 @@ def killed_writer(output: Output, words: Words, here: Place) -> KillReport:
     return report
 
 
-def looked_back(output: Output, words: Words, here: Place) -> LookedBack:
-    """Snapshot, delete, read the past, clone."""
-    show.title(output, 5, "Snapshot, delete half, look back, clone")
-    with tiervdb.open(here.words, create=False) as db:
-        step = steps.look_back(db, words, here.copy)
-    show.looked_back(output, step)
-    return step
+def protected(output: Output, words: Words, here: Place) -> dict[str, Any]:
+    """Back up, look at the past, lose everything, restore."""
+    with tiervdb.open(here.words, create=False, repository=here.repository) as db:
+        show.title(output, 5, "Back up to a repository")
+        backed_up = disaster.back_up(db)
+        show.backed_up(output, backed_up, here)
+        show.title(output, 6, "Snapshot, delete half, look back, clone")
+        looked_back = steps.look_back(db, words, here.copy)
+        show.looked_back(output, looked_back)
+    show.title(output, 7, "Lose the directory, restore to the moment before the delete")
+    restored = disaster.lose_and_restore(here.words, here.repository, words)
+    show.restored(output, restored, here)
+    return {"backed_up": backed_up, "looked_back": looked_back, "restored": restored}
 
 
-def insist(killed: KillReport, back: LookedBack) -> None:
+def insist(killed: KillReport, back: LookedBack, restored: Restored, words: Words) -> None:
     """A demo whose promises did not hold must not end like one whose did."""
-    if not killed.held or not back.same_answers:
+    if not killed.held or not back.same_answers or not len(words) == restored.rows == restored.same:
         raise CorruptionError(
             "the demo did not find what it must: see above, and please report it with what it left behind"
         )

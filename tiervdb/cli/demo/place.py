@@ -14,7 +14,7 @@ MARK = "made-by-tiervdb-demo"  # only a folder that holds it is ever replaced
 
 @dataclass(frozen=True)
 class Place:
-    """``words``: the database. ``copy``: its clone."""
+    """``words``: the database. ``copy``: its clone. ``repository``: where its backups go."""
 
     root: Path
 
@@ -25,6 +25,10 @@ class Place:
     @property
     def copy(self) -> Path:
         return self.root / "copy"
+
+    @property
+    def repository(self) -> Path:
+        return self.root / "repository"
 
 
 def prepare(root: Path) -> tuple[Place, bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 import tiervdb
+from tiervdb.cli.demo.disaster import BackedUp, Restored
 from tiervdb.cli.demo.kill import KillReport
 from tiervdb.cli.demo.place import Place
 from tiervdb.cli.demo.steps import Demoted, Loaded, LookedBack, Searched
@@ -72,6 +73,24 @@ def killed(output: Output, report: KillReport) -> None:
     )
 
 
+def backed_up(output: Output, step: BackedUp, place: Place) -> None:
+    output.say(
+        f"   {size(step.bytes)} in {plural(step.files, 'file')} to {place.repository}, both tiers with their indexes,"
+    )
+    output.say(
+        f"   in {milliseconds(step.seconds)} while the database is open; a second one sent {size(step.again_bytes)}."
+    )
+    output.say("   From now on every commit is archived there within a second.")
+
+
+def restored(output: Output, step: Restored, place: Place) -> None:
+    for window in step.windows:
+        output.say(f"   What can be restored: commits {window.first_seq} to {window.last_seq},")
+        output.say(f"   any moment from {window.first_time.isoformat()} to {window.last_time.isoformat()}")
+    output.say(f"   {place.words} deleted, and restored to right before {step.moment.isoformat()}")
+    output.say(f"   in {milliseconds(step.seconds)}: {step.rows:,} words are there, {step.same:,} of them bit for bit.")
+
+
 def looked_back(output: Output, step: LookedBack) -> None:
     output.say(f"   Snapshot taken in {milliseconds(step.snapshot_seconds)}; nothing was copied.")
     output.say(
@@ -85,7 +104,9 @@ def looked_back(output: Output, step: LookedBack) -> None:
 
 
 def farewell(output: Output, place: Place, seconds: float) -> None:
-    words, copy = shlex.quote(str(place.words)), shlex.quote(str(place.copy))
+    words, copy, repository, then = (
+        shlex.quote(str(path)) for path in (place.words, place.copy, place.repository, place.root / "then")
+    )
     output.say()
     output.say(
         f"Done in {seconds:.0f} s. The databases stay: {place.words} and its clone {place.copy}. Things to try:", "bold"
@@ -93,7 +114,9 @@ def farewell(output: Output, place: Place, seconds: float) -> None:
     for command in (
         f"tiervdb search {words} words --like ocean",
         f'tiervdb search {words} words --like music --where "length = ?" --param 5 --columns rank --explain',
-        f"tiervdb search {words} words --like ocean --at before-the-delete",
+        f"tiervdb windows --repository {repository}",
+        f"tiervdb restore {then} --repository {repository} --target snapshot:before-the-delete",
+        f"tiervdb verify --deep --repository {repository}",
         f"tiervdb status {words}",
         f"tiervdb log {words} -n 5",
         f"tiervdb tier promote {words} words --dry-run",

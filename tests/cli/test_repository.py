@@ -1,0 +1,119 @@
+"""Backups, archives, restores, verification and recovery from the command line."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import tiervdb
+from tests.cli.conftest import Ask, Run
+
+
+@pytest.fixture
+def repository(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One that ``path`` archives to, named in the environment."""
+    folder = tmp_path / "repository"
+    with tiervdb.open(path, repository=folder) as db:
+        db.archive()
+    monkeypatch.setenv("TIERVDB_REPOSITORY", str(folder))
+    return folder
+
+
+def test_from_a_backup_to_a_restore(path: Path, repository: Path, tmp_path: Path, run: Run, ask: Ask) -> None:
+    assert "nothing can be restored yet" in run("windows").stdout
+    assert "would make a full backup" in run("backup", path, "--dry-run").stdout
+    made = ask("backup", path, "--label", "first")
+    assert (made["kind"], made["label"]) == ("full", "first")
+    with tiervdb.open(path) as db:
+        db.snapshot("before")
+        db["points"].delete(where="number >= 10", note="too many")
+    [listed] = ask("backups", "list")
+    assert listed["id"] == made["id"]
+    assert ask("backups", "show", "first")["files"] == listed["files"]
+    assert "first" in run("backups", "list").stdout
+    [window] = ask("windows")
+    assert window["last_seq"] == 4
+    assert ask("history")[-1]["note"] == "too many"
+    plan = run("restore", tmp_path / "then", "--target", "seq:3", "--dry-run").stdout
+    assert "would restore seq 3: commit 3" in plan
+    done = ask("restore", tmp_path / "then", "--target", "snapshot:before")
+    assert (done["seq"], done["attached"]) == (2, False)
+    assert "detached" in run("restore", tmp_path / "now").stdout
+    assert ask("restore", tmp_path / "lazy", "--lazy", "--target", window["last_time"])["seq"] == 4
+    with tiervdb.open(tmp_path / "then") as then, tiervdb.open(tmp_path / "now") as now:
+        assert (len(then["points"]), len(now["points"])) == (100, 10)
+    run("restore", tmp_path / "now", exit_code=3)
+    assert "restorable near it" in run("restore", tmp_path / "x", "--target", "seq:99", exit_code=4).stderr
+    assert "is no point in time" in run("restore", tmp_path / "x", "--target", "yesterday", exit_code=2).stderr
+
+
+def test_losing_the_machine(path: Path, repository: Path, tmp_path: Path, run: Run, ask: Ask) -> None:
+    run("backup", path)
+    shutil.rmtree(path)
+    run("restore", path, "--attach")
+    with tiervdb.open(path) as db:
+        assert len(db["points"]) == 100
+        assert db.status().repository_url == f"file://{repository}"
+    assert ask("status", path)["status"]["repository_url"] == f"file://{repository}"
+    assert ask("archive", path)["seq"] == ask("status", path)["status"]["seq"]
+
+
+def test_attaching_only_when_confirmed(path: Path, repository: Path, tmp_path: Path, run: Run, ask: Ask) -> None:
+    run("backup", path)
+    run("restore", tmp_path / "new")
+    assert "say --confirm" in run("attach", tmp_path / "new").stdout
+    assert ask("attach", tmp_path / "new", "--confirm")["attached"]
+    assert "took over" in run("archive", path, exit_code=8).stderr
+
+
+def test_beside_a_writer(path: Path, repository: Path, ask: Ask) -> None:
+    with tiervdb.open(path) as db:
+        db.archive()
+        assert ask("backup", path)["seq"] == db.seq
+
+
+def test_verify_and_copy(path: Path, repository: Path, tmp_path: Path, run: Run, ask: Ask) -> None:
+    run("backup", path)
+    assert ask("verify", "--deep")["ok"]
+    assert ask("verify", "--sample", "50%")["ok"]
+    copied = ask("copy", tmp_path / "offsite")
+    assert copied["backups"] == 1
+    assert "1 backup had been there" in run("copy", tmp_path / "offsite").stdout
+    run("restore", tmp_path / "back", "--repository", tmp_path / "offsite")
+    next(file for file in (repository / "data").rglob("*") if file.is_file()).unlink()
+    result = run("verify", exit_code=7)
+    assert "missing" in result.stdout
+    assert "full backup" in result.stdout
+
+
+def test_an_encrypted_one(path: Path, tmp_path: Path, run: Run, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THE_KEY", "a key that is long enough")
+    sealed = ("--repository", tmp_path / "sealed")
+    run("backup", path, *sealed, "--key-env", "THE_KEY")
+    assert "give key=" in run("windows", *sealed, exit_code=5).stderr
+    assert len(ask("windows", *sealed, "--key-command", "printenv THE_KEY")) == 1
+    (tmp_path / "other").write_text("another key, also long enough")
+    assert "opens none" in run("windows", *sealed, "--key-file", tmp_path / "other", exit_code=5).stderr
+    both = ("--key-env", "THE_KEY", "--key-file", tmp_path / "other")
+    assert "not several" in run("windows", *sealed, *both, exit_code=2).stderr
+
+
+def test_which_repository(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TIERVDB_REPOSITORY", raising=False)
+    assert "give --repository URL" in run("windows", exit_code=2).stderr
+
+
+def test_diff_and_recover(path: Path, run: Run, ask: Ask) -> None:
+    with tiervdb.open(path) as db:
+        db.snapshot("before")
+        db["points"].delete(where="number < ?", params=[30])
+        db["points"].update(ids=["p50"], columns={"colour": "blue"})
+    assert "since before: 0 added, 30 removed, 1 changed" in run("diff", path, "points", "--at", "before").stdout
+    assert len(ask("diff", path, "points", "--at", "before")) == 31
+    options = ("--at", "snapshot:before", "--where", "number < ?", "--param", "5")
+    assert "would bring back 5 missing rows" in run("recover", path, "points", *options).stdout
+    assert ask("recover", path, "points", *options, "--confirm")["missing"] == 5
+    with tiervdb.open(path) as db:
+        assert len(db["points"]) == 75

@@ -1,0 +1,76 @@
+"""``tiervdb verify`` and ``copy``: is all of it there, and the same somewhere else."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tiervdb.backup.repository import Repository
+from tiervdb.cli import readable
+from tiervdb.cli.options import Json
+from tiervdb.cli.output import Output
+from tiervdb.cli.repository import KeyCommand, KeyEnv, KeyFile, RepositoryUrl, key, reached
+from tiervdb.errors import CorruptionError, InvalidInputError
+
+
+def verify(
+    deep: Annotated[bool, typer.Option("--deep", help="Read everything and compare checksums.")] = False,
+    sample: Annotated[str | None, typer.Option(help="Read a random share only: 5%.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="File that remembers what was read, to go on later.")] = None,
+    repository: RepositoryUrl = None,
+    key_file: KeyFile = None,
+    key_env: KeyEnv = None,
+    key_command: KeyCommand = None,
+    json: Json = False,
+) -> None:
+    """Look whether all that a repository lists is there and whole. Exit code 7 if something is wrong."""
+    output = Output(json)
+    source = reached(repository, key(key_file, key_env, key_command))
+    with output.progress("verify", unit="bytes") as advance:
+        report = source.verify(deep=deep, sample=share(sample), resume=resume, progress=advance)
+    output.document({**asdict(report), "ok": report.ok})
+    for finding in report.findings:
+        output.say(str(finding), "bold red")
+    looked = f"{readable.plural(report.backups, 'backup')}, {readable.plural(report.objects, 'object')}"
+    read = f"{readable.plural(report.read_objects, 'object')} read ({readable.size(report.read_bytes)})"
+    output.say(f"{looked} and {readable.plural(report.parts, 'part')} of the log looked at; {read}")
+    if not report.ok:
+        raise CorruptionError(f"{readable.plural(len(report.findings), 'finding')} in {source.url}; see above")
+
+
+def copy(
+    url: Annotated[str, typer.Argument(metavar="URL", help="The other repository; made if there is none.")],
+    to_key_file: Annotated[Path | None, typer.Option(help="File with the key of the other repository.")] = None,
+    to_key_env: Annotated[str | None, typer.Option(help="Environment variable with its key.")] = None,
+    to_key_command: Annotated[str | None, typer.Option(help="Command that prints its key.")] = None,
+    repository: RepositoryUrl = None,
+    key_file: KeyFile = None,
+    key_env: KeyEnv = None,
+    key_command: KeyCommand = None,
+    json: Json = False,
+) -> None:
+    """Copy what is listed to another repository, read it back there, and leave what is there already."""
+    output = Output(json)
+    source = reached(repository, key(key_file, key_env, key_command))
+    other = Repository(url, key=key(to_key_file, to_key_env, to_key_command))
+    with output.progress("copy", unit="bytes") as advance:
+        done = source.copy_to(other, progress=advance)
+    output.document(done)
+    output.say(
+        f"copied {readable.plural(done.backups, 'backup')} ({readable.plural(done.objects, 'object')}, "
+        f"{readable.size(done.bytes)}) and {readable.plural(done.parts, 'part')} of the log to {other.url}; "
+        f"{readable.plural(done.skipped_backups, 'backup')} had been there"
+    )
+
+
+def share(text: str | None) -> float | None:
+    """``5%`` or ``0.05``."""
+    if text is None:
+        return None
+    try:
+        return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError as error:
+        raise InvalidInputError(f"--sample {text!r} is not a share; write 5%") from error

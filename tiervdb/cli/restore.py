@@ -1,0 +1,122 @@
+"""``tiervdb windows``, ``history``, ``restore`` and ``attach``: what a repository holds, and bringing it back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import tiervdb
+from tiervdb.cli import readable
+from tiervdb.cli.options import DryRun, Json
+from tiervdb.cli.output import Output
+from tiervdb.cli.points import Exclusive, TargetText, TimelineId, target
+from tiervdb.cli.report import LOG_COLUMNS
+from tiervdb.cli.repository import KeyCommand, KeyEnv, KeyFile, RepositoryUrl, key, reached
+
+WINDOW_COLUMNS: dict[str, Callable[[Any], str]] = {
+    "timeline": readable.text,
+    "first_seq": readable.text,
+    "last_seq": readable.text,
+    "first_time": datetime.isoformat,
+    "last_time": datetime.isoformat,
+    "backups": lambda ids: str(len(ids)),
+}
+
+
+def windows(
+    repository: RepositoryUrl = None,
+    timeline: TimelineId = None,
+    key_file: KeyFile = None,
+    key_env: KeyEnv = None,
+    key_command: KeyCommand = None,
+    json: Json = False,
+) -> None:
+    """Say what can be restored: the gap-free intervals of commits and times."""
+    found = reached(repository, key(key_file, key_env, key_command)).windows(timeline)
+    Output(json).rows([asdict(window) for window in found], WINDOW_COLUMNS, empty="nothing can be restored yet")
+
+
+def history(
+    repository: RepositoryUrl = None,
+    timeline: TimelineId = None,
+    key_file: KeyFile = None,
+    key_env: KeyEnv = None,
+    key_command: KeyCommand = None,
+    json: Json = False,
+) -> None:
+    """List what was committed when, from the repository alone."""
+    table = reached(repository, key(key_file, key_env, key_command)).log(timeline)
+    Output(json).rows(table.to_pylist(), LOG_COLUMNS, empty="no commits are held")
+
+
+def restore(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Directory of the restored database; must not exist.")],
+    to: TargetText = "latest",
+    exclusive: Exclusive = False,
+    timeline: TimelineId = None,
+    attach: Annotated[
+        bool, typer.Option("--attach", help="Go on archiving here, and shut the old writer out.")
+    ] = False,
+    lazy: Annotated[bool, typer.Option("--lazy", help="Open at once; files come when they are touched.")] = False,
+    delta: Annotated[bool, typer.Option("--delta", help="Replace the database in PATH, keeping intact files.")] = False,
+    cold: Annotated[str | None, typer.Option(help="Another cold store.  [default: as the source]")] = None,
+    collections: Annotated[str | None, typer.Option(help="Only these, with commas between them.")] = None,
+    dry_run: DryRun = False,
+    repository: RepositoryUrl = None,
+    key_file: KeyFile = None,
+    key_env: KeyEnv = None,
+    key_command: KeyCommand = None,
+    json: Json = False,
+) -> None:
+    """Make a database as it was at any commit or moment that the repository holds."""
+    output = Output(json)
+    source = reached(repository, key(key_file, key_env, key_command))
+    with output.progress("restore", unit="bytes") as advance:
+        done = source.restore(
+            path,
+            target(to, exclusive, timeline),
+            attach=attach,
+            lazy=lazy,
+            delta=delta,
+            cold=cold,
+            collections=None if collections is None else [name.strip() for name in collections.split(",")],
+            progress=advance,
+            dry_run=dry_run,
+        )
+    output.document(done)
+    if isinstance(done, tiervdb.PlannedRestore):
+        output.say(f"would {done}")
+        return
+    output.say(f"restored commit {done.seq} of {readable.moment(done.time)} to {done.path}")
+    fetched = f"{readable.size(done.fetched_bytes)} fetched"
+    kept = f", {readable.size(done.kept_bytes)} kept" if done.kept_bytes else ""
+    output.say(f"{fetched}{kept}, in {readable.milliseconds(done.seconds)}")
+    if not attach:
+        output.say(f"it is detached and archives nowhere; `tiervdb attach {done.path}` makes it the current one", "dim")
+
+
+def attach(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Directory of a restored or copied database.")],
+    confirm: Annotated[bool, typer.Option("--confirm", help="Do it; without, only say what would be done.")] = False,
+    repository: RepositoryUrl = None,
+    key_file: KeyFile = None,
+    key_env: KeyEnv = None,
+    key_command: KeyCommand = None,
+    json: Json = False,
+) -> None:
+    """Make a restored database the repository's current one: the old writer is shut out. Only with --confirm."""
+    output = Output(json)
+    source = reached(repository, key(key_file, key_env, key_command))
+    if confirm:
+        source.attach(path)
+    output.document({"path": path, "repository": source.url, "attached": confirm})
+    output.say(
+        f"{path} archives to {source.url} from now on"
+        if confirm
+        else f"would make {path} the current database of {source.url}, which shuts its old writer out; say --confirm"
+    )
