@@ -106,6 +106,19 @@ def test_to_snapshots_and_backups(world: World, history: dict[int, list[int]]) -
         world.repository().plan(Target.backup("third"))
 
 
+def test_a_snapshot_survives_the_machine(world: World, db: Database, history: dict[int, list[int]]) -> None:
+    db.close()
+    shutil.rmtree(world.folder / "db")
+    world.repository().restore(world.folder / "db", Target.seq(6), attach=True)
+    with world.open("db") as back:
+        assert back.snapshots() == []
+        put(back, 900)
+        back.archive()
+        with back.at("before") as before:
+            assert ids_of(before) == history[5]
+    assert restored(world, Target.snapshot("before")) == (5, history[5])
+
+
 def test_a_plan(world: World, history: dict[int, list[int]]) -> None:
     repository = world.repository()
     plan = repository.restore(world.folder / "x", Target.seq(5), dry_run=True)

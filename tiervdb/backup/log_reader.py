@@ -11,8 +11,9 @@ from tiervdb.backup.lineage import Branch
 from tiervdb.backup.vault import Vault
 from tiervdb.engine.log_files import Record, split
 from tiervdb.errors import CorruptionError
-from tiervdb.format.operations import CreateSnapshot, DropSnapshot
-from tiervdb.format.wal_header import RECORD_HEADER_LENGTH
+from tiervdb.format.operations import CreateSnapshot, DropSnapshot, Operation
+from tiervdb.format.wal_body import CreateSnapshotOp, DropSnapshotOp
+from tiervdb.format.wal_header import RECORD_HEADER_LENGTH, RecordHeader
 from tiervdb.format.wal_record import chain_next, decode_body, peek
 
 RecordTimes = Callable[[Stretch], Iterable[tuple[int, int]]]  # seqs and commit times
@@ -73,14 +74,22 @@ class LogReader:
         return [(header.seq, header.time_us) for header, _ in self.all_of(stretch) if header.seq <= stretch.until]
 
     def snapshot_seq(self, holdings: Holdings, history: Sequence[Branch], name: str) -> int | None:
-        """The seq that a snapshot of that name, made in the log along a history and not dropped there, holds."""
-        seq: int | None = None
+        """The seq of a snapshot of that name, made in the log along a history and not dropped on the same timeline.
+
+        A later timeline gives up the names whose pins stayed on a lost machine; the repository still has their states.
+        """
+        found: tuple[int, str] | None = None  # seq, and the timeline that it was made on
         for stretch in sorted(stretches(holdings, history), key=lambda s: s.after):
             for header, record in self.all_of(stretch):
                 if header.seq > stretch.until:
                     break
-                seq = _after_record(seq, name, header, record, _name(stretch))
-        return seq
+                line = next(b.timeline for b in history if b.holds(header.seq))
+                for op in _snapshot_operations(header, record, _name(stretch)):
+                    if isinstance(op, CreateSnapshot) and op.snapshot.name == name:
+                        found = op.snapshot.seq, line
+                    elif isinstance(op, DropSnapshot) and op.name == name and found is not None and found[1] == line:
+                        found = None
+        return None if found is None else found[0]
 
     def _bytes(self, stretch: Stretch) -> bytes | memoryview:
         if stretch.part is not None:
@@ -90,17 +99,10 @@ class LogReader:
         return self._vault.get_bytes(stretch.log.object)
 
 
-def _after_record(seq: int | None, name: str, header: object, record: memoryview, where: str) -> int | None:
+def _snapshot_operations(header: RecordHeader, record: memoryview, where: str) -> Iterator[Operation]:
     body = record[RECORD_HEADER_LENGTH:]
-    meta = peek(body, header, where)  # type: ignore[arg-type]
-    if not any("snapshot" in type(op).__name__.lower() for op in meta.ops):
-        return seq
-    for op in decode_body(body, header, where).ops:  # type: ignore[arg-type]
-        if isinstance(op, CreateSnapshot) and op.snapshot.name == name:
-            seq = op.snapshot.seq
-        elif isinstance(op, DropSnapshot) and op.name == name:
-            seq = None
-    return seq
+    if any(isinstance(op, CreateSnapshotOp | DropSnapshotOp) for op in peek(body, header, where).ops):
+        yield from decode_body(body, header, where).ops
 
 
 def require_chain(before: bytes, records: Iterable[Record], where: str) -> Iterator[Record]:
