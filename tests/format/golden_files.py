@@ -7,14 +7,18 @@ version adds files under a new name.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from tests.format.repository_values import REPOSITORY_DOCUMENTS
 from tests.format.values import DOCUMENTS, an_id, commits, every_operation, manifest, record, wal_file
-from tiervdb.format import commit_log, deletion_vector, documents
+from tiervdb.backup.ciphers import FrameCipher
+from tiervdb.format import commit_log, deletion_vector, documents, frames, wal_part
 from tiervdb.format import manifest as manifests
 from tiervdb.format.block_file import BlockWriter
+from tiervdb.format.frames import Checksum
 from tiervdb.format.operations import DropSnapshot
 
 FOLDER = Path(__file__).parent / "golden"
@@ -31,6 +35,10 @@ def block_file() -> bytes:
     return b"".join(out)
 
 
+def part() -> bytes:
+    return wal_part.join(documents.encode(REPOSITORY_DOCUMENTS["part_header"]), b"records")
+
+
 GOLDEN: dict[str, Callable[[], bytes]] = {
     "block_file_v1.bin": block_file,
     "wal_v1.wal": lambda: wal_file([record(5, ops=every_operation())]),
@@ -44,9 +52,18 @@ GOLDEN: dict[str, Callable[[], bytes]] = {
     "intent_v1.json": lambda: documents.encode(DOCUMENTS["intent"]),
     "epoch_v1.json": lambda: documents.encode(DOCUMENTS["epoch"]),
     "store_v1.json": lambda: documents.encode(DOCUMENTS["store"]),
+    "part_v1.part": part,
+    "frames_checksum_v1.frames": lambda: frames.encode(b"plain", "none", Checksum()),
+    "frames_sealed_v1.frames": lambda: frames.encode(b"plain", "none", FrameCipher(b"s" * 32, "data/a/b")),
+    "frames_zstd_v1.frames": lambda: frames.encode(b"plain" * 100, "zstd", Checksum()),
+    **{f"{name}_v1.json": partial(documents.encode, document) for name, document in REPOSITORY_DOCUMENTS.items()},
 }
 # Written by us to the last byte; the others hold what zlib and Arrow make, which may differ in a later version of them.
-EXACT = [name for name in GOLDEN if name not in {"wal_v1.wal", "manifest_v1.manifest", "commit_log_v1.log"}]
+EXACT = [
+    name
+    for name in GOLDEN
+    if name not in {"wal_v1.wal", "manifest_v1.manifest", "commit_log_v1.log", "frames_zstd_v1.frames"}
+]
 
 
 def main() -> None:

@@ -4,12 +4,16 @@ import msgspec
 import pytest
 
 from tests.format.golden_files import BLOCK_DATA, EXACT, FEW_DEAD, FOLDER, GOLDEN, MANY_DEAD
+from tests.format.repository_values import REPOSITORY_DECODERS, REPOSITORY_DOCUMENTS
 from tests.format.test_wal_record import assert_same_operations
 from tests.format.values import DECODERS, DOCUMENTS, an_id, commits, every_operation, manifest
-from tiervdb.format import commit_log, deletion_vector
+from tiervdb.backup.ciphers import FrameCipher
+from tiervdb.errors import CorruptionError
+from tiervdb.format import commit_log, deletion_vector, wal_part
 from tiervdb.format import manifest as manifests
 from tiervdb.format.block_file import BlockReader
 from tiervdb.format.envelope import inflate, unseal
+from tiervdb.format.frames import Checksum, FrameReader
 from tiervdb.format.operations import DropSnapshot
 from tiervdb.format.wal_record import chain_next, decode_record, scan
 
@@ -70,3 +74,29 @@ def test_deletion_vectors() -> None:
 @pytest.mark.parametrize("kind", DOCUMENTS)
 def test_documents(kind: str) -> None:
     assert DECODERS[kind](golden(f"{kind}_v1.json"), "golden") == DOCUMENTS[kind]
+
+
+@pytest.mark.parametrize("kind", REPOSITORY_DOCUMENTS)
+def test_repository_documents(kind: str) -> None:
+    found = REPOSITORY_DECODERS[kind](golden(f"{kind}_v1.json"), "golden")
+    assert found == REPOSITORY_DOCUMENTS[kind]
+
+
+def test_part() -> None:
+    head, body = wal_part.split(golden("part_v1.part"), "golden")
+    assert REPOSITORY_DECODERS["part_header"](head, "golden") == REPOSITORY_DOCUMENTS["part_header"]
+    assert bytes(body) == b"records"
+    for end in (0, 5, 11, 20):
+        with pytest.raises(CorruptionError, match="golden"):
+            wal_part.split(golden("part_v1.part")[:end], "golden")
+
+
+def test_frames() -> None:
+    for name, plain, codec, closing in (
+        ("checksum", b"plain", "none", Checksum()),
+        ("sealed", b"plain", "none", FrameCipher(b"s" * 32, "data/a/b")),
+        ("zstd", b"plain" * 100, "zstd", Checksum()),
+    ):
+        data = golden(f"frames_{name}_v1.frames")
+        found = FrameReader(len(plain), len(data), codec, closing, "golden")  # type: ignore[arg-type]
+        assert b"".join(found.decode_all(data)) == plain

@@ -206,12 +206,12 @@ class Vault:
 
 def _framed(writer: FrameWriter, file: IO[bytes], path: Path) -> Iterator[bytes]:
     yield writer.header
-    while chunk := file.read(FRAME_BYTES):
-        yield writer.add(chunk)
     try:
+        while chunk := file.read(FRAME_BYTES):
+            yield writer.add(chunk)
         yield writer.trailer()
     except ValueError as error:
-        raise CorruptionError(f"{path} is shorter than it should be: {error}") from error
+        raise CorruptionError(f"{path} is shorter than it should be, or longer: {error}") from error
 
 
 def _touched(every: Sequence[Frame], wanted: ByteRange) -> Sequence[Frame]:

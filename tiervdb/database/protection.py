@@ -15,13 +15,14 @@ from tiervdb.backup.wal_archive import ArchivePosition, Archiver, LogSource
 from tiervdb.clock import Clock
 from tiervdb.engine import wal
 from tiervdb.engine.core import ShardCore
-from tiervdb.errors import ArchiveConflictError, FencedError, TiervdbError
+from tiervdb.errors import ArchiveConflictError, FencedError, TiervdbError, WritesRefusedError
 from tiervdb.format.documents import Identity
 from tiervdb.format.repository_documents import RepositoryEpoch
 
 ArchiveMode = Literal["off", "async", "sync"]
 Behind = Literal["keep", "stall", "drop"]
 _CLOSE_SECONDS = 10.0
+_STALL_SECONDS = 0.1
 _IDLE_COMPLETE_US = 10_000_000
 _log = logging.getLogger("tiervdb")
 
@@ -62,6 +63,7 @@ class Protection:
         self._failure: Exception | None = None
         self._clean_us = clock.now_us()  # when nothing was missing
         self._completed_us = 0
+        self._shipped_bytes = 0  # of what was appended to the log in this process
         line = identity.timeline
         source = LogSource(
             local=core.env.local,
@@ -75,6 +77,8 @@ class Protection:
         self.archiver = Archiver(lambda: repository.open().vault, source, self.epoch)
         if mode != "off":
             core.log_bound = self._bound
+        if mode != "off" and behind == "stall":
+            core.before_commits = self._stall
         if mode == "sync":
             core.group.set_gate(self._gate)
         self._thread = _Ticker(self._tick, core.env.options.archive_seconds) if self._has_thread() else None
@@ -94,8 +98,10 @@ class Protection:
 
     def ship(self) -> ArchivePosition:
         """Archives all fsynced commits, and says in the repository up to when that is all. Raises as Archiver.ship."""
+        appended = self._core.wal.bytes_appended
         try:
             position = self.archiver.ship()
+            self._shipped_bytes = max(self._shipped_bytes, appended)
             self._complete(position)
         except TiervdbError as error:
             self._failure = error
@@ -161,9 +167,32 @@ class Protection:
     def _bound(self) -> int:
         """How far the local log may go: what is archived; all of it where it is dropped rather than kept for ever."""
         core = self._core
-        if self._behind == "drop" and core.wal.bytes_appended > core.env.options.archive_behind_bytes:
+        if self._behind == "drop" and self._is_behind():
             return core.state.manifest.flushed_seq
         return self.archiver.archived_seq
+
+    def _is_behind(self) -> bool:
+        """Whether more of the log waits to be archived than is allowed."""
+        core = self._core
+        return core.wal.bytes_appended - self._shipped_bytes > core.env.options.archive_behind_bytes
+
+    def _stall(self) -> None:
+        """Makes writers wait until the archive has caught up. WritesRefusedError when that takes too long."""
+        timeout = self._core.env.options.commit_timeout
+        waited = 0.0
+        while self._is_behind():
+            try:
+                self.ship()
+            except (FencedError, ArchiveConflictError):
+                raise
+            except TiervdbError as error:
+                if waited >= timeout:
+                    raise WritesRefusedError(
+                        f'the repository does not take the log (archive_behind="stall"), and {timeout:g} s went by: '
+                        f'nothing was written. Bring it back, or open with archive_behind="keep": {error}'
+                    ) from error
+                threading.Event().wait(_STALL_SECONDS)
+                waited += _STALL_SECONDS
 
     def _complete(self, position: ArchivePosition) -> None:
         """Says that nothing is missing up to now, if so; not more often than it matters."""

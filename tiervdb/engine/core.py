@@ -88,6 +88,7 @@ class ShardCore:
         self.log_ends: dict[str, int] = {}  # last seqs of sealed log files
         self.closed = False
         self.log_bound: Callable[[], int] | None = None  # the log after this seq stays: it is not archived yet
+        self.before_commits: Callable[[], None] | None = None  # may make a writer wait, or refuse it
         self._floor_us = time_floor.read(env.local)
         self.visible: Tip = state.tip
         self._pending: deque[Tip] = deque()

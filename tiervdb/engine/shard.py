@@ -78,6 +78,8 @@ class Shard:
     def _make_room(self) -> None:
         """Keeps the memtable from outgrowing memory: where no background thread keeps up, the writer flushes."""
         core = self.core
+        if core.before_commits is not None:
+            core.before_commits()
         limit = core.flush_floats * (1 if self._maintenance is None else 4)
         if core.state.active.floats >= limit:
             self.flush()

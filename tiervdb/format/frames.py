@@ -142,8 +142,10 @@ class FrameReader:
         found = bytes(data[:HEADER_BYTES])
         if found == self._header:
             return
-        if len(found) == HEADER_BYTES and found[:6] == _MAGIC and int.from_bytes(found[6:8], "little") > FRAMES_VERSION:
-            raise newer(self._name, int.from_bytes(found[6:8], "little"), FRAMES_VERSION)
+        version = int.from_bytes(found[6:8], "little")
+        intact = found[_HEADER.size :] == _CRC.pack(crc32c.crc32c(found[: _HEADER.size]))
+        if intact and found[: len(_MAGIC)] == _MAGIC and version > FRAMES_VERSION:
+            raise newer(self._name, version, FRAMES_VERSION)
         raise self.damaged("its header is not that of the object that is listed")
 
     def frames(self, table: bytes | memoryview = b"") -> list[Frame]:
