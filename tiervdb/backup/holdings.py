@@ -6,6 +6,7 @@ Restores, windows and plans are decided from it without asking the store again.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from tiervdb.backup import archive_reader, lineage, listing
@@ -15,6 +16,7 @@ from tiervdb.format import repository_documents as documents
 from tiervdb.format import repository_paths as paths
 from tiervdb.format.repository_documents import BackupDocument, BackupFile, CompleteThrough, PartHeader, ShardBackup
 
+_READERS = 8
 SHARD = 0  # of one: the formats name the shard, so that a database of many needs no new ones
 
 
@@ -55,13 +57,18 @@ class Stretch:
 
 def read(vault: Vault) -> Holdings:
     """Asks the store. Raises StorageError, CorruptionError."""
-    line = lineage.read(vault)
-    archived = {timeline: _archived(vault, timeline) for timeline in _timelines_with_log(vault)}
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="tiervdb-holdings") as pool:
+        reading_line = pool.submit(lineage.read, vault)
+        reading_backups = pool.submit(listing.unexpired, vault)
+        timelines = _timelines_with_log(vault)
+        logs = pool.map(lambda timeline: _archived(vault, timeline), timelines)
+        archived = dict(zip(timelines, logs, strict=True))
+        line, backups = reading_line.result(), reading_backups.result()
 
     def fence_of(timeline: str, shard: int) -> int | None:
         return archived[timeline].fence if shard == SHARD and timeline in archived else None
 
-    return Holdings(line, tuple(listing.listed(vault, fence_of)), archived)
+    return Holdings(line, tuple(listing.listed(backups, fence_of)), archived)
 
 
 def shard_of(backup: BackupDocument) -> ShardBackup:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tiervdb.backup.vault import Vault
 from tiervdb.errors import BackupNotFoundError
@@ -13,12 +13,17 @@ from tiervdb.format.repository_documents import BackupDocument, Expiration
 FenceOf = Callable[[str, int], int | None]  # timeline, shard -> the last seq before its fence; None: no fence
 
 
-def listed(vault: Vault, fence_of: FenceOf) -> list[BackupDocument]:
-    """All listed backups, oldest first. Raises StorageError, CorruptionError."""
+def unexpired(vault: Vault) -> list[BackupDocument]:
+    """All backups that have a document and no expiration, oldest first. Raises StorageError, CorruptionError."""
     found = vault.read_all(paths.BACKUPS, documents.decode_backup)
     gone = {expiration.id for expiration in expirations(vault)}  # after: what expires now has a document, too
-    backups = [b for b in found if isinstance(b, BackupDocument) and b.id not in gone and not _beyond(b, fence_of)]
+    backups = [b for b in found if isinstance(b, BackupDocument) and b.id not in gone]
     return sorted(backups, key=lambda b: (b.created_us, b.finished_us, b.shards[0].seq, b.id))
+
+
+def listed(backups: Sequence[BackupDocument], fence_of: FenceOf) -> list[BackupDocument]:
+    """Those of them that are not beyond a fence."""
+    return [backup for backup in backups if not _beyond(backup, fence_of)]
 
 
 def is_listed(vault: Vault, backup_id: str) -> bool:

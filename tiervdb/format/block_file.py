@@ -133,6 +133,16 @@ class BlockReader:
         self._check(np.flatnonzero(touched & ~self._checked).tolist())
 
     @property
+    def is_coming(self) -> bool:
+        """Whether some of the file may still be elsewhere, so that touching less of it is quicker."""
+        return self._bring is not None and not self.verified
+
+    def bring(self, places: Sequence[tuple[int, int]]) -> None:
+        """Fetches what is missing at these (offset, length) at once; ``view`` would fetch it place by place."""
+        if self._bring is not None and not self.verified:
+            self._bring(places)
+
+    @property
     def data(self) -> memoryview:
         """All data as it is; touch only what ``view``, ``check_ranges`` or ``verify`` has checked."""
         return self._buffer[: self.length]

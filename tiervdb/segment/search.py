@@ -161,10 +161,12 @@ def _by_sketch(
     count = min(max(plan.rerank, k), alive)
     threads = _threads(request, len(queries))
     probed, coarse = probe(lists, ready, nprobe, living, k, request.filtered)
+    segment.load_lists(lists, probed)
     rows, approximate = lists.scan(ready, probed, coarse, count, living.bits, threads)
     if rows[:, k - 1].min() < 0:  # found rows come first
         short = rows[:, k - 1] < 0
         every, coarse = lists.probes(ready[short], len(living.usable))
+        segment.load_lists(lists, every)
         rows[short], approximate[short] = lists.scan(ready[short], every, coarse, count, living.bits, threads)
     tally.scanned(
         lists.rows * probed.shape[1] // len(lists.sizes) * len(queries),

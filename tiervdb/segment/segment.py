@@ -173,8 +173,17 @@ class Segment:
                 if lists is None:
                     if self._sketch is None or self._codebook is None:
                         raise ValueError(f"{self.title} has no sketch")
-                    lists = self._lists = Lists(self._codebook, self._sketch.codes(), self._sketch.offsets)
+                    codes = None if self._sketch.reader.is_coming else self._sketch.codes()
+                    lists = self._lists = Lists(self._codebook, codes, self._sketch.offsets)
         return lists
+
+    def load_lists(self, lists: Lists, numbers: ListNumbers) -> None:
+        """Makes lists ready to scan that a lazy restore has left elsewhere; all others are."""
+        absent = np.unique(numbers)
+        absent = absent[(absent >= 0) & ~lists.there[absent]]
+        if len(absent) and self._sketch is not None:
+            for number, codes in zip(absent.tolist(), self._sketch.pieces(absent), strict=True):
+                lists.put(number, codes)
 
     def graph(self) -> Graph:
         """The graph in memory, loaded when first asked for; its file is checked before."""

@@ -83,6 +83,14 @@ class SketchFile:
         codes = np.frombuffer(self.reader.view(self.start, size), np.uint8)
         return codes.reshape(self.header.rows, self.header.code_size)
 
+    def pieces(self, numbers: npt.NDArray[np.int64]) -> list[Codes]:
+        """The codes of some lists, fetched together where they are elsewhere."""
+        head = SketchHead(self.header, self.offsets, self.sums, self.start)
+        places = [head.place(number) for number in numbers.tolist()]
+        self.reader.bring(places)
+        size = self.header.code_size
+        return [np.frombuffer(self.reader.view(*place), np.uint8).reshape(-1, size) for place in places]
+
     def data(self) -> SketchData:
         return SketchData(self.header, self.offsets, self.codes())
 
