@@ -12,6 +12,8 @@ import pytest
 
 from tests.backup.conftest import DIM, World, create, ids_of, put, vectors
 from tests.backup.test_backup import made, use_faulty
+from tests.support.bad_stores import ReadOnlyKey
+from tiervdb.backup import opened
 from tiervdb.backup.holdings import read
 from tiervdb.backup.values import PlannedRestore, RestoreResult
 from tiervdb.database.check import check
@@ -28,9 +30,10 @@ from tiervdb.errors import (
     NotARepositoryError,
     OutsideWindowError,
     SnapshotNotFoundError,
+    StateError,
     StoreUnavailableError,
 )
-from tiervdb.storage.open import Store
+from tiervdb.storage.open import Store, open_store
 from tiervdb.target import Target
 
 
@@ -198,6 +201,34 @@ def test_delta_keeps_what_is_intact(world: World, db: Database, history: dict[in
         assert ids_of(again) == expected
     assert check(world.folder / "db").ok
     assert not list(world.folder.glob(".db*"))
+
+
+def test_delta_does_not_lose_what_is_nowhere_else(world: World, db: Database, history: dict[int, list[int]]) -> None:
+    db.archive()
+    db.close()
+    repository = world.repository()
+    use_faulty(repository, world).away = True
+    with world.open(repository=repository) as alone:
+        put(alone, 800)
+    with pytest.raises(StateError, match="holds commits 8 to 8, which are not in"):
+        world.repository().restore(world.folder / "db", Target.seq(5), delta=True)
+    with world.open("db") as again:
+        assert 800 in ids_of(again)
+
+
+def test_with_a_key_that_may_only_read(
+    world: World, history: dict[int, list[int]], caplog: pytest.LogCaptureFixture
+) -> None:
+    repository = world.repository()
+    refusing = ReadOnlyKey(open_store(repository.location, create=False))
+    repository._opened = opened.open_in(refusing, None, world.clock, world.rng)
+    for name, lazy in (("one", False), ("two", True)):
+        repository.restore(world.folder / name, Target.seq(5), lazy=lazy)
+        with world.open_alone(name, repository) as db:
+            assert ids_of(db) == history[5]
+            db.hydrate()
+    assert repository.verify(deep=True).ok
+    assert "has no lease there" in caplog.text
 
 
 @pytest.mark.parametrize("lazy", [False, True])

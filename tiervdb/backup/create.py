@@ -104,13 +104,17 @@ class _Run:
         self._saved_at = vault.clock.monotonic()
 
     def finish(self, progress: Progress | None) -> BackupDocument:
-        plan = self._agreed_plan()
         try:
-            stored = self._send(plan, progress)
-            document = self._document(plan, stored)
-        finally:
-            self._save(force=True)
-        self._publish(document)
+            plan = self._agreed_plan()
+            try:
+                stored = self._send(plan, progress)
+                document = self._document(plan, stored)
+            finally:
+                self._save(force=True)
+            self._publish(document)
+        except BaseException:
+            self._lease.leave()  # it stays in the repository: the next run goes on under it
+            raise
         self._source.local.delete(local_paths.BACKUP_PROGRESS)
         self._lease.release()
         return document

@@ -7,14 +7,16 @@ and then looks for leases and pins. So one of the two always sees the other. Lea
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 import msgspec
 
 from tiervdb.backup.vault import Vault
-from tiervdb.errors import StoreRefusedError
+from tiervdb.errors import StoreRefusedError, TiervdbError
 from tiervdb.format import paths as local_paths
 from tiervdb.format import repository_documents as documents
 from tiervdb.format import repository_paths as paths
@@ -33,6 +35,10 @@ class HeldLease:
         self._vault = vault
         self.lease = lease
         self.written = written
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        if written:
+            threading.Thread(target=self._keep, name="tiervdb-lease", daemon=True).start()
 
     def renew(self) -> None:
         """Puts the end off, if half of the time is over. Called often."""
@@ -40,24 +46,42 @@ class HeldLease:
         if self.written and self.lease.expires_us - now_us < LEASE_SECONDS * 1_000_000 // 2:
             self.name()
 
+    def _keep(self) -> None:
+        """Renews it also while one large object takes long."""
+        while not self._ended.wait(LEASE_SECONDS / 10):
+            try:
+                self.renew()
+            except TiervdbError as error:  # the work itself will meet it, or the lease is renewed next time
+                _log.warning("a lease in %s could not be renewed: %s", self._vault.url, error)
+
     def name(self, backups: Iterable[str] = (), timelines: Iterable[str] = ()) -> None:
         """Names more of what must stay, and puts the end off."""
-        self.lease = msgspec.structs.replace(
-            self.lease,
-            backups=tuple(dict.fromkeys((*self.lease.backups, *backups))),
-            timelines=tuple(dict.fromkeys((*self.lease.timelines, *timelines))),
-            expires_us=self._vault.clock.now_us() + LEASE_SECONDS * 1_000_000,
-        )
-        if self.written:
-            self._vault.replace(paths.LeaseKey(self.lease.id).key, self.lease)
+        with self._lock:
+            if self._ended.is_set():
+                return
+            self.lease = msgspec.structs.replace(
+                self.lease,
+                backups=tuple(dict.fromkeys((*self.lease.backups, *backups))),
+                timelines=tuple(dict.fromkeys((*self.lease.timelines, *timelines))),
+                expires_us=self._vault.clock.now_us() + LEASE_SECONDS * 1_000_000,
+            )
+            if self.written:
+                self._vault.replace(paths.LeaseKey(self.lease.id).key, self.lease)
 
     @property
     def is_over(self) -> bool:
         """Whether others may disregard it by now."""
         return self._vault.clock.now_us() >= self.lease.expires_us
 
+    def leave(self) -> None:
+        """Stops renewing it, and leaves it there until it expires."""
+        self._ended.set()
+
     def release(self) -> None:
         """Gives it back; what it named may go."""
+        self._ended.set()
+        with self._lock:  # a renewal that is under way comes before
+            pass
         if self.written:
             self._vault.store.delete(paths.LeaseKey(self.lease.id).key)
 
@@ -126,7 +150,10 @@ def pinned(vault: Vault) -> list[RepositoryPin]:
 
 
 def pin(vault: Vault, holder: str, path: str, backups: Iterable[str], timelines: Iterable[str]) -> RepositoryPin:
-    """Writes a pin for a lazy restore of the database ``holder`` in the directory ``path``."""
+    """Writes a pin for a lazy restore of the database ``holder`` in the directory ``path``.
+
+    Where the store refuses writing, goes on without and says so.
+    """
     document = RepositoryPin(
         id=local_paths.random_id(vault.rng),
         created_us=vault.clock.now_us(),
@@ -136,13 +163,23 @@ def pin(vault: Vault, holder: str, path: str, backups: Iterable[str], timelines:
         backups=tuple(backups),
         timelines=tuple(timelines),
     )
-    vault.replace(paths.RepositoryPinKey(document.id).key, document)
+    try:
+        vault.replace(paths.RepositoryPinKey(document.id).key, document)
+    except StoreRefusedError as error:
+        _log.warning(
+            "%s cannot be written with these credentials, so nothing there keeps what %s has still to fetch: fetch it "
+            "soon, by db.hydrate() (%s)",
+            vault.url,
+            path,
+            error,
+        )
     return document
 
 
 def unpin(vault: Vault, pin_id: str) -> None:
-    """Releases a pin; one that is gone is fine."""
-    vault.store.delete(paths.RepositoryPinKey(pin_id).key)
+    """Releases a pin; one that is gone, or never was for want of permission, is fine."""
+    with suppress(StoreRefusedError):
+        vault.store.delete(paths.RepositoryPinKey(pin_id).key)
 
 
 def owner() -> Owner:

@@ -16,8 +16,10 @@ from tiervdb.backup.restore import Restored
 from tiervdb.backup.restore_plan import RestorePlan
 from tiervdb.backup.sending import Progress
 from tiervdb.backup.values import RestoreResult
+from tiervdb.engine import identity as identities
 from tiervdb.engine.copies import parent_of
-from tiervdb.errors import AlreadyExistsError, InvalidInputError
+from tiervdb.errors import AlreadyExistsError, InvalidInputError, StateError
+from tiervdb.format import paths
 from tiervdb.storage.object_store import ObjectStore
 from tiervdb.storage.open import Store, open_store
 from tiervdb.storage.os_dir import OsDir
@@ -52,7 +54,9 @@ def run(opened: OpenRepository, path: Path, target: Target, wish: RestoreWish) -
     _check(wish)
     vault = opened.vault
     started = vault.clock.monotonic()
-    _, planned = plan(opened, target)
+    held, planned = plan(opened, target)
+    if wish.delta:
+        _require_archived(opened, held, path)
     parent, name = parent_of(path)
     where = _destination(OsDir(parent), name, wish)
     if wish.collections is not None:
@@ -77,6 +81,24 @@ def run(opened: OpenRepository, path: Path, target: Target, wish: RestoreWish) -
         kept_bytes=done.kept_bytes,
         seconds=vault.clock.monotonic() - started,
     )
+
+
+def _require_archived(opened: OpenRepository, held: Holdings, path: Path) -> None:
+    """StateError if the database that is to be replaced holds commits that the repository does not."""
+    local = OsDir(path)
+    if not local.exists(paths.IDENTITY):
+        return
+    timeline = identities.read(local).timeline.id
+    seq, _ = attach.newest_point(local)
+    archived = held.archived.get(timeline)
+    ends = [part.last_seq for part in archived.parts] if archived is not None else []
+    ends += [holdings.shard_of(backup).seq for backup in held.backups if backup.timeline.id == timeline]
+    safe = max(ends, default=0)
+    if seq > safe:
+        raise StateError(
+            f"{path} holds commits {safe + 1} to {seq}, which are not in {opened.vault.url} and would be lost: open it "
+            "and call archive(), or move it away and restore without delta"
+        )
 
 
 def _destination(parent: OsDir, name: str, wish: RestoreWish) -> Destination:

@@ -33,6 +33,7 @@ def backup(session: Session, wish: Wish, progress: Progress | None, dry_run: boo
     """See Database.backup."""
     _check(wish)
     opened = _opened(session, "back up")
+    _require_going_on(session)
     if session.read_only is None:
         session.shard("back up").core.group.fsync()
     with closing(session_at(session, Target.latest())) as pinned:
@@ -51,6 +52,7 @@ def archive(session: Session) -> Archived:
     """See Database.archive."""
     shard = session.shard("archive")
     protection = _protection(session, "archive")
+    _require_going_on(session)
     shard.core.group.fsync()
     position = protection.ship()
     return Archived(position.seq, to_datetime(position.time_us))
@@ -109,6 +111,13 @@ def _opened(session: Session, doing: str) -> OpenRepository:
         f"cannot {doing} {session.path}: it has no repository. Open it with repository=, a directory on another disk "
         "or s3://bucket/prefix. db.snapshot() keeps a state here, db.clone() makes a copy on this file system"
     )
+
+
+def _require_going_on(session: Session) -> None:
+    """FencedError or ArchiveConflictError, once this writer has met one."""
+    protection = session.protection
+    if protection is not None and protection.archiver.stopped is not None:
+        raise protection.archiver.stopped
 
 
 def _protection(session: Session, doing: str) -> Protection:

@@ -103,6 +103,10 @@ class Protection:
             position = self.archiver.ship()
             self._shipped_bytes = max(self._shipped_bytes, appended)
             self._complete(position)
+        except (FencedError, ArchiveConflictError) as error:
+            self._failure = error
+            self._core.group.fail(error)  # this writer must stop
+            raise
         except TiervdbError as error:
             self._failure = error
             raise
@@ -141,15 +145,19 @@ class Protection:
         return self.mode != "off" and self._core.env.options.background
 
     def _tick(self) -> None:
+        failing = self._failure is not None
         try:
             self.ship()
         except (FencedError, ArchiveConflictError) as error:
             if not self._core.closed:
                 _log.error("%s: %s", self._core.env.local.root, error)
-            self._core.group.fail(error)  # this writer must stop
             raise
         except TiervdbError as error:
-            _log.warning("%s: archiving failed and is tried again: %s", self._core.env.local.root, error)
+            if not failing:  # once, not every second
+                _log.warning("%s: archiving failed and is tried again: %s", self._core.env.local.root, error)
+            return
+        if failing:
+            _log.warning("%s: archiving goes on again", self._core.env.local.root)
 
     def _gate(self, seq: int) -> int:
         """For group commit: archives up to ``seq``; how far all is archived, if the repository is away."""
