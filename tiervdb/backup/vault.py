@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import random
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from tiervdb.backup import ciphers
 from tiervdb.backup.ciphers import FrameCipher
+from tiervdb.backup.framed import FramedObject, encoded
 from tiervdb.clock import Clock
-from tiervdb.errors import CorruptionError, ObjectNotFoundError, StorageError
+from tiervdb.errors import CorruptionError, ObjectNotFoundError
 from tiervdb.format import documents, frames, paths
-from tiervdb.format.frames import FRAME_BYTES, HEADER_BYTES, Checksum, Closing, Frame, FrameReader, FrameWriter
+from tiervdb.format.frames import FRAME_BYTES, Checksum, Closing, FrameReader, FrameWriter
 from tiervdb.format.repository_documents import Codec, Layout, StoredObject
 from tiervdb.format.repository_paths import DataKey
 from tiervdb.storage.object_store import ByteRange, ObjectStore
+from tiervdb.storage.os_errors import os_errors
 
 _T = TypeVar("_T")
 Decode = Callable[[bytes, str], _T]
@@ -27,6 +31,7 @@ Decode = Callable[[bytes, str], _T]
 _IN_MEMORY = 64 << 20  # a larger framed object goes through a temporary file
 _WORTH = 0.9  # a sample that shrinks to less is compressed
 _READERS = 16
+_TABLES = 1000  # 4 bytes each a MiB of the object
 
 
 class Vault:
@@ -41,6 +46,7 @@ class Vault:
         self.clock = clock
         self.rng = rng
         self._secret = secret
+        self._tables = _Tables()
 
     @property
     def encrypted(self) -> bool:
@@ -97,24 +103,35 @@ class Vault:
     # -- objects
 
     def put_file(self, uploader: str, path: Path, size: int, *, compress: bool) -> StoredObject:
-        """Stores ``size`` bytes of a file. ``compress``: if a sample of it shrinks."""
+        """Stores the ``size`` bytes of a file. ``compress``: if a sample of it shrinks.
+
+        CorruptionError if the file has another size.
+        """
         key = self._new_key(uploader)
-        with _opened(path) as file:
+        with os_errors("opening", path), path.open("rb") as file:
+            found = os.fstat(file.fileno()).st_size
+            if found != size:
+                raise CorruptionError(f"{path} has {found} bytes instead of {size}: it was not stored")
             codec = _codec(file.read(FRAME_BYTES)) if compress else "none"
             if codec == "none" and not self.encrypted:
                 self.store.put_file(key, path)
                 return self._stored(key, size, size, "none", framed=False)
             file.seek(0)
-            writer = FrameWriter(size, codec, self._closing(key))
-            if size <= _IN_MEMORY:
-                data = b"".join(_framed(writer, file, path))
-                self.store.put(key, data)
-                return self._stored(key, size, len(data), codec)
-            with tempfile.NamedTemporaryFile(prefix="tiervdb-object-") as staged:
-                stored_size = sum(staged.write(piece) for piece in _framed(writer, file, path))
-                staged.flush()
-                self.store.put_file(key, Path(staged.name))
-            return self._stored(key, size, stored_size, codec)
+            pieces = encoded(FrameWriter(size, codec, self._closing(key)), file, path)
+            return self._stored(key, size, self._put_pieces(key, size, pieces), codec)
+
+    def _put_pieces(self, key: str, size: int, pieces: Iterator[bytes]) -> int:
+        """Stores what has about this size; its size."""
+        if size <= _IN_MEMORY:
+            data = b"".join(pieces)
+            self.store.put(key, data)
+            return len(data)
+        folder = tempfile.gettempdir()
+        with os_errors("writing to", folder), tempfile.NamedTemporaryFile(prefix="tiervdb-", dir=folder) as staged:
+            stored_size = sum(staged.write(piece) for piece in pieces)
+            staged.flush()
+            self.store.put_file(key, Path(staged.name))
+        return stored_size
 
     def put_bytes(self, uploader: str, data: bytes, *, compress: bool = True) -> StoredObject:
         """Stores bytes."""
@@ -140,22 +157,19 @@ class Vault:
             self.store.get_file(stored.key, path)
             self._of_size(stored, path)
             return
-        with tempfile.NamedTemporaryFile(prefix="tiervdb-object-", dir=path.parent) as staged:
-            self.store.get_file(stored.key, Path(staged.name))
-            self._decode_file(stored, Path(staged.name), path)
+        with os_errors("writing", path), path.open("wb") as out:
+            for chunk in self._framed(stored).chunks():
+                out.write(chunk)
 
     def get_ranges(self, stored: StoredObject, ranges: Sequence[ByteRange]) -> list[bytes]:
-        """Ranges of the plain bytes; only the frames that hold them are read."""
+        """Ranges of the plain bytes; only the frames that hold them are read. CorruptionError beyond the end."""
         if stored.layout == "plain":
             return self.store.get_ranges(stored.key, ranges)
-        reader = self._reader(stored)
-        start, length = reader.table_span
-        table = self.store.get_ranges(stored.key, [ByteRange(start, length)])[0] if length else b""
-        wanted = {frame.number: frame for r in ranges for frame in _touched(reader.frames(table), r)}
-        spans = [ByteRange(frame.start, frame.length) for frame in wanted.values()]
-        pieces = self.store.get_ranges(stored.key, spans) if spans else []
-        plain = {f.number: reader.decode(f, piece) for f, piece in zip(wanted.values(), pieces, strict=True)}
-        return [_cut(plain, r) for r in ranges]
+        found = self._framed(stored, self._tables.get(stored.key))
+        pieces = found.ranges(ranges)
+        if found.table is not None:
+            self._tables.put(stored.key, found.table)
+        return pieces
 
     def check(self, stored: StoredObject) -> None:
         """CorruptionError unless the object is there with its size."""
@@ -175,6 +189,9 @@ class Vault:
     def _closing(self, key: str) -> Closing:
         return Checksum() if self._secret is None else FrameCipher(self._secret, key)
 
+    def _framed(self, stored: StoredObject, table: bytes | None = None) -> FramedObject:
+        return FramedObject(self.store, stored.key, self._reader(stored), table)
+
     def _reader(self, stored: StoredObject) -> FrameReader:
         closing = self._closing(stored.key)
         return FrameReader(stored.size, stored.stored_size, stored.codec, closing, f"{self.url}/{stored.key}")
@@ -190,48 +207,25 @@ class Vault:
             raise CorruptionError(self._missing(stored, f"has {size} bytes instead of {stored.size}"))
         return data if isinstance(data, bytes) else b""
 
-    def _decode_file(self, stored: StoredObject, source: Path, target: Path) -> None:
-        reader = self._reader(stored)
-        if source.stat().st_size != stored.stored_size:
-            raise reader.damaged(f"it has {source.stat().st_size} bytes instead of {stored.stored_size}")
-        start, length = reader.table_span
-        with _opened(source) as file, _opened(target, "wb") as out:
-            reader.check_header(file.read(HEADER_BYTES))
-            file.seek(start)
-            found = reader.frames(file.read(length))
-            for frame in found:
-                file.seek(frame.start)
-                out.write(reader.decode(frame, file.read(frame.length)))
-
-
-def _framed(writer: FrameWriter, file: IO[bytes], path: Path) -> Iterator[bytes]:
-    yield writer.header
-    try:
-        while chunk := file.read(FRAME_BYTES):
-            yield writer.add(chunk)
-        yield writer.trailer()
-    except ValueError as error:
-        raise CorruptionError(f"{path} is shorter than it should be, or longer: {error}") from error
-
-
-def _touched(every: Sequence[Frame], wanted: ByteRange) -> Sequence[Frame]:
-    return every[wanted.start // FRAME_BYTES : -(-wanted.end // FRAME_BYTES)] if wanted.length else []
-
-
-def _cut(plain: dict[int, bytes], wanted: ByteRange) -> bytes:
-    pieces = []
-    for number in range(wanted.start // FRAME_BYTES, -(-wanted.end // FRAME_BYTES) if wanted.length else 0):
-        start = number * FRAME_BYTES
-        pieces.append(plain[number][max(wanted.start - start, 0) : wanted.end - start])
-    return b"".join(pieces)
-
 
 def _codec(sample: bytes) -> Codec:
     return "zstd" if sample and len(frames.compress(sample)) < _WORTH * len(sample) else "none"
 
 
-def _opened(path: Path, mode: str = "rb") -> IO[bytes]:
-    try:
-        return path.open(mode)
-    except OSError as error:
-        raise StorageError(f"opening {path} failed: {error}") from error
+class _Tables:
+    """The tables of frames that were read last: reading a range twice asks the store once for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tables: dict[str, bytes] = {}
+
+    def get(self, key: str) -> bytes | None:
+        with self._lock:
+            return self._tables.get(key)
+
+    def put(self, key: str, table: bytes) -> None:
+        with self._lock:
+            self._tables.pop(key, None)
+            self._tables[key] = table
+            if len(self._tables) > _TABLES:
+                self._tables.pop(next(iter(self._tables)))

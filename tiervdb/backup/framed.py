@@ -1,0 +1,86 @@
+"""Framed objects in a store: written from a file without holding all of it, read whole or by ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from tiervdb.errors import CorruptionError
+from tiervdb.format.frames import FRAME_BYTES, HEADER_BYTES, Frame, FrameReader, FrameWriter
+from tiervdb.storage.object_store import ByteRange, ObjectStore
+from tiervdb.storage.os_errors import os_errors
+from tiervdb.storage.wave import read_together
+
+_AT_ONCE = 16  # frames that are read, side by side, and held at a time
+
+
+def encoded(writer: FrameWriter, file: IO[bytes], path: Path) -> Iterator[bytes]:
+    """The object's bytes, piece by piece. CorruptionError if the file has another size than it had."""
+    yield writer.header
+    try:
+        with os_errors("reading", path):
+            while chunk := file.read(FRAME_BYTES):
+                yield writer.add(chunk)
+        yield writer.trailer()
+    except ValueError as error:
+        raise CorruptionError(f"{path} changed while it was read for a backup: {error}. Try again") from error
+
+
+class FramedObject:
+    """Reads one object. ``table``: the bytes of its table of frames, if they are known already."""
+
+    def __init__(self, store: ObjectStore, key: str, reader: FrameReader, table: bytes | None = None) -> None:
+        self._store = store
+        self._key = key
+        self._reader = reader
+        self.table = table
+
+    def chunks(self) -> Iterator[bytes]:
+        """The plain bytes, in order, in pieces of bounded size."""
+        header, *table = self._read([ByteRange(0, HEADER_BYTES), *self._table_span()])
+        self._reader.check_header(header)
+        self.table = table[0] if table else b""
+        frames = self._reader.frames(self.table)
+        for first in range(0, len(frames), _AT_ONCE):
+            yield from self._decoded(frames[first : first + _AT_ONCE])
+
+    def ranges(self, ranges: Sequence[ByteRange]) -> list[bytes]:
+        """The plain bytes of each range; only the frames that hold them are read."""
+        if self.table is None:
+            self.table = b"".join(self._read(self._table_span()))
+        frames = self._reader.frames(self.table)
+        numbers = sorted({number for wanted in ranges for number in _numbers(wanted)})
+        if numbers and numbers[-1] >= len(frames):
+            raise self._reader.damaged(f"it has no frame {numbers[-1]}, but {len(frames)} frames")
+        plain = dict(zip(numbers, self._decoded([frames[number] for number in numbers]), strict=True))
+        return [self._cut(plain, wanted) for wanted in ranges]
+
+    def _table_span(self) -> list[ByteRange]:
+        start, length = self._reader.table_span
+        if start < HEADER_BYTES:
+            raise self._reader.damaged("it is shorter than its header and its table of frames")
+        return [ByteRange(start, length)] if length else []
+
+    def _decoded(self, frames: Sequence[Frame]) -> Iterator[bytes]:
+        pieces = self._read([ByteRange(frame.start, frame.length) for frame in frames])
+        for frame, piece in zip(frames, pieces, strict=True):
+            yield self._reader.decode(frame, piece)
+
+    def _read(self, ranges: Sequence[ByteRange]) -> list[bytes]:
+        return read_together(self._store, self._key, ranges) if ranges else []
+
+    def _cut(self, plain: dict[int, bytes], wanted: ByteRange) -> bytes:
+        pieces = []
+        for number in _numbers(wanted):
+            start = number * FRAME_BYTES
+            pieces.append(plain[number][max(wanted.start - start, 0) : wanted.end - start])
+        found = b"".join(pieces)
+        if len(found) != wanted.length:
+            raise self._reader.damaged(f"it holds {len(found)} of the {wanted.length} bytes from {wanted.start} on")
+        return found
+
+
+def _numbers(wanted: ByteRange) -> range:
+    """The numbers of the frames that hold a range."""
+    return range(wanted.start // FRAME_BYTES, -(-wanted.end // FRAME_BYTES) if wanted.length else 0)
