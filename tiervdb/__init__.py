@@ -2,11 +2,12 @@
 
 from tiervdb import errors
 from tiervdb.backup.copying import CopyResult
+from tiervdb.backup.findings import VerifyFinding
 from tiervdb.backup.keys import Key
 from tiervdb.backup.pace import Limits
 from tiervdb.backup.repository import Repository
 from tiervdb.backup.values import Backup, BackupSketch, PlannedRestore, RestorableWindow, RestoreResult
-from tiervdb.backup.verify import VerifyFinding, VerifyReport
+from tiervdb.backup.verify import VerifyReport
 from tiervdb.config import Options, TierPolicy
 from tiervdb.database.backups import Archived
 from tiervdb.database.batch import Batch

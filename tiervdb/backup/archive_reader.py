@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from tiervdb.backup.vault import Vault
+from tiervdb.backup.vault import Damaged, Vault
 from tiervdb.engine.log_files import split as split_records
 from tiervdb.errors import CorruptionError, ObjectNotFoundError
 from tiervdb.format import frames, wal_part
@@ -19,11 +19,25 @@ from tiervdb.storage.object_store import ByteRange, ObjectStat
 _READERS = 32
 
 
-def headers(vault: Vault, timeline: str, shard: int) -> list[PartHeader]:
-    """The heads of all parts, by number, fences and gaps too. Raises StorageError, CorruptionError."""
+def headers(vault: Vault, timeline: str, shard: int, damaged: Damaged | None = None) -> list[PartHeader]:
+    """The heads of all parts, by number, fences and gaps too. Raises StorageError, CorruptionError; ``damaged``: see
+    ``Vault.read_all``."""
+
+    def one(entry: ObjectStat) -> PartHeader | CorruptionError:
+        try:
+            return _header(vault, entry)
+        except CorruptionError as error:
+            return error
+
     found = _listed(vault, timeline, shard)
     with ThreadPoolExecutor(max(1, min(_READERS, len(found))), thread_name_prefix="tiervdb-archive") as pool:
-        return list(pool.map(lambda entry: _header(vault, entry), found))
+        heads = list(pool.map(one, found))
+    for entry, head in zip(found, heads, strict=True):
+        if isinstance(head, CorruptionError):
+            if damaged is None:
+                raise head
+            damaged(entry.key, head)
+    return [head for head in heads if not isinstance(head, CorruptionError)]
 
 
 def last_header(vault: Vault, timeline: str, shard: int) -> PartHeader | None:

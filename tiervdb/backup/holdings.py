@@ -5,18 +5,21 @@ Restores, windows and plans are decided from it without asking the store again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tiervdb.backup import archive_reader, lineage, listing
 from tiervdb.backup.lineage import Branch, Lineage
-from tiervdb.backup.vault import Vault
+from tiervdb.backup.vault import Damaged, Vault
+from tiervdb.errors import CorruptionError
 from tiervdb.format import repository_documents as documents
 from tiervdb.format import repository_paths as paths
 from tiervdb.format.repository_documents import BackupDocument, BackupFile, CompleteThrough, PartHeader, ShardBackup
 
 _READERS = 8
+_log = logging.getLogger("tiervdb")
 SHARD = 0  # of one: the formats name the shard, so that a database of many needs no new ones
 
 
@@ -55,13 +58,17 @@ class Stretch:
     log: BackupFile | None = None
 
 
-def read(vault: Vault) -> Holdings:
-    """Asks the store. Raises StorageError, CorruptionError."""
+def read(vault: Vault, damaged: Damaged | None = None) -> Holdings:
+    """Asks the store. Raises StorageError, CorruptionError.
+
+    ``damaged``: told of each document and part that cannot be read, which is left out then, instead of the error; from
+    any thread.
+    """
     with ThreadPoolExecutor(_READERS, thread_name_prefix="tiervdb-holdings") as pool:
-        reading_line = pool.submit(lineage.read, vault)
-        reading_backups = pool.submit(listing.unexpired, vault)
+        reading_line = pool.submit(lineage.read, vault, damaged)
+        reading_backups = pool.submit(listing.unexpired, vault, damaged)
         timelines = _timelines_with_log(vault)
-        logs = pool.map(lambda timeline: _archived(vault, timeline), timelines)
+        logs = pool.map(lambda timeline: _archived(vault, timeline, damaged), timelines)
         archived = dict(zip(timelines, logs, strict=True))
         line, backups = reading_line.result(), reading_backups.result()
 
@@ -69,6 +76,29 @@ def read(vault: Vault) -> Holdings:
         return archived[timeline].fence if shard == SHARD and timeline in archived else None
 
     return Holdings(line, tuple(listing.listed(backups, fence_of)), archived)
+
+
+def readable(vault: Vault) -> tuple[Holdings, list[CorruptionError]]:
+    """Like ``read``, but backups and parts of the log that cannot be read are left out, and the log says so: one that
+    is damaged must not stand in the way of the others. What was wrong comes beside.
+
+    CorruptionError still if timelines or epochs are damaged, without which nothing can be said.
+    """
+    damage: dict[str, CorruptionError] = {}
+
+    def left_out(key: str, error: CorruptionError) -> None:
+        if isinstance(paths.parse(key), paths.TimelineKey | paths.RepositoryEpochKey):
+            raise error
+        _log.warning("%s is left out: %s", key, error)
+        damage[key] = error
+
+    held = read(vault, left_out)
+    return held, [damage[key] for key in sorted(damage)]
+
+
+def without(held: Holdings, gone: Collection[str]) -> Holdings:
+    """The same, without the backups of these ids."""
+    return replace(held, backups=tuple(backup for backup in held.backups if backup.id not in gone))
 
 
 def shard_of(backup: BackupDocument) -> ShardBackup:
@@ -123,9 +153,20 @@ def _timelines_with_log(vault: Vault) -> list[str]:
     return sorted({p.timeline for p in parsed if isinstance(p, paths.PartKey | paths.MergedKey) and p.shard == SHARD})
 
 
-def _archived(vault: Vault, timeline: str) -> Archived:
-    parts = archive_reader.headers(vault, timeline, SHARD)
+def _archived(vault: Vault, timeline: str, damaged: Damaged | None) -> Archived:
+    parts = archive_reader.headers(vault, timeline, SHARD, damaged)
     fence = next((part for part in parts if part.kind == "fence"), None)
     counted = [part for part in parts if fence is None or part.n < fence.n]
-    complete = vault.find(paths.CompleteKey(timeline, SHARD).key, documents.decode_complete)
+    complete = _complete(vault, timeline, damaged)
     return Archived(tuple(counted), None if fence is None else fence.last_seq, complete)
+
+
+def _complete(vault: Vault, timeline: str, damaged: Damaged | None) -> CompleteThrough | None:
+    key = paths.CompleteKey(timeline, SHARD).key
+    try:
+        return vault.find(key, documents.decode_complete)
+    except CorruptionError as error:
+        if damaged is None:
+            raise
+        damaged(key, error)
+        return None

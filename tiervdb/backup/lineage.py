@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from tiervdb.backup.vault import Vault
+from tiervdb.backup.vault import Damaged, Vault
 from tiervdb.errors import FencedError, InvalidInputError, ObjectExistsError, RepositoryInUseError
 from tiervdb.format import paths as local_paths
 from tiervdb.format import repository_documents as documents
@@ -74,12 +74,12 @@ def history_of(lines: tuple[TimelineRecord, ...], shard: int = 0) -> tuple[Branc
     return tuple(branches)
 
 
-def read(vault: Vault) -> Lineage:
-    """What the repository's documents say now. Raises StorageError, CorruptionError."""
-    epochs = vault.read_all(paths.EPOCHS, documents.decode_epoch)
-    timelines = vault.read_all(
-        paths.TIMELINES, documents.decode_timeline
-    )  # after: an epoch's timeline is written first
+def read(vault: Vault, damaged: Damaged | None = None) -> Lineage:
+    """What the repository's documents say now. Raises StorageError, CorruptionError; ``damaged``: see
+    ``Vault.read_all``."""
+    epochs = vault.read_all(paths.EPOCHS, documents.decode_epoch, damaged)
+    # Timelines after epochs: that of an epoch is written first.
+    timelines = vault.read_all(paths.TIMELINES, documents.decode_timeline, damaged)
     by_epoch = sorted(epochs, key=lambda e: e.epoch)
     return Lineage({t.timeline.id: t for t in timelines}, tuple(by_epoch))
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tiervdb.backup.vault import Vault
+from tiervdb.backup.vault import Damaged, Vault
 from tiervdb.errors import BackupNotFoundError
 from tiervdb.format import repository_documents as documents
 from tiervdb.format import repository_paths as paths
-from tiervdb.format.repository_documents import BackupDocument, Expiration
+from tiervdb.format.repository_documents import BackupDocument
 
 FenceOf = Callable[[str, int], int | None]  # timeline, shard -> the last seq before its fence; None: no fence
 
 
-def unexpired(vault: Vault) -> list[BackupDocument]:
-    """All backups that have a document and no expiration, oldest first. Raises StorageError, CorruptionError."""
-    found = vault.read_all(paths.BACKUPS, documents.decode_backup)
-    gone = {expiration.id for expiration in expirations(vault)}  # after: what expires now has a document, too
+def unexpired(vault: Vault, damaged: Damaged | None = None) -> list[BackupDocument]:
+    """All backups that have a document and no expiration, oldest first. Raises StorageError, CorruptionError;
+    ``damaged``: see ``Vault.read_all``."""
+    found = vault.read_all(paths.BACKUPS, documents.decode_backup, damaged)
+    gone = expired(vault)  # after: what expires now has a document, too
     backups = [b for b in found if isinstance(b, BackupDocument) and b.id not in gone]
     return sorted(backups, key=lambda b: (b.created_us, b.finished_us, b.shards[0].seq, b.id))
 
@@ -31,9 +32,10 @@ def is_listed(vault: Vault, backup_id: str) -> bool:
     return vault.find(paths.ExpirationKey(backup_id).key, documents.decode_expiration) is None
 
 
-def expirations(vault: Vault) -> list[Expiration]:
-    """Why backups are no longer listed."""
-    return vault.read_all(paths.EXPIRATIONS, documents.decode_expiration)
+def settled(vault: Vault) -> set[str]:
+    """The ids of all backups that are listed or will never be again: those with a document, tombstone or expiration."""
+    found = (paths.parse(entry.key) for entry in vault.store.list(paths.BACKUPS))
+    return {key.id for key in found if isinstance(key, paths.BackupKey)} | expired(vault)
 
 
 def find(backups: list[BackupDocument], wanted: str) -> BackupDocument:
@@ -48,6 +50,12 @@ def find(backups: list[BackupDocument], wanted: str) -> BackupDocument:
         raise BackupNotFoundError(f"{wanted!r} names {len(fitting)} backups ({same}); give one of these ids")
     known = ", ".join(b.id[:12] for b in backups[-5:]) or "none"
     raise BackupNotFoundError(f"there is no backup {wanted!r} here; the newest are: {known}")
+
+
+def expired(vault: Vault) -> set[str]:
+    """By their keys alone, so that one whose reason cannot be read is not listed again."""
+    found = (paths.parse(entry.key) for entry in vault.store.list(paths.EXPIRATIONS))
+    return {key.id for key in found if isinstance(key, paths.ExpirationKey)}
 
 
 def _beyond(backup: BackupDocument, fence_of: FenceOf) -> bool:

@@ -15,6 +15,8 @@ from tiervdb.backup.vault import Vault
 from tiervdb.clock import Clock
 from tiervdb.errors import (
     AlreadyExistsError,
+    CorruptionError,
+    InvalidInputError,
     NotARepositoryError,
     ObjectExistsError,
     ObjectNotFoundError,
@@ -54,12 +56,20 @@ def find(store: ObjectStore) -> RepositoryDocument | None:
 
 
 def open_in(store: ObjectStore, key: Key | None, clock: Clock, rng: random.Random) -> OpenRepository:
-    """NotARepositoryError if there is none, WrongKeyError if it is encrypted and the key does not open it."""
+    """NotARepositoryError if there is none, WrongKeyError if it is encrypted and the key does not open it.
+
+    A key for one that is not encrypted is an error, too: whoever can write to the store must not be able to say so.
+    """
     document = find(store)
     if document is None:
         raise NotARepositoryError(
             f"{store.url} is not a tiervdb repository: it has no {paths.REPOSITORY}. Repository.create(url) makes one, "
             "and so does tiervdb.open(path, repository=url) for a new database"
+        )
+    if key is not None and not document.encrypted:
+        raise WrongKeyError(
+            f"{store.url} says that it is not encrypted, but {key} was given: leave the key out if it is meant to be "
+            "plain. If it was made encrypted, somebody else wrote there: trust nothing in it, and take an off-site copy"
         )
     secret = _secret(store, document, key) if document.encrypted else None
     return OpenRepository(Vault(store, secret, clock, rng), document)
@@ -99,10 +109,9 @@ def _probed(store: ObjectStore, clock: Clock, rng: random.Random) -> StoreRecord
     return StoreRecord(probed_us=clock.now_us(), by="first write", conditional=holds)
 
 
-def slots_of(store: ObjectStore) -> list[KeySlotDocument]:
-    """The key slots of an encrypted repository."""
-    found = sorted(entry.key for entry in store.list(paths.KEYS))
-    return [documents.decode_key_slot(store.get(key), f"{store.url}/{key}") for key in found]
+def key_ids(store: ObjectStore) -> list[str]:
+    """The ids of all key slots of an encrypted repository."""
+    return sorted(entry.key.removeprefix(paths.KEYS) for entry in store.list(paths.KEYS))
 
 
 def add_key(
@@ -116,10 +125,20 @@ def add_key(
 
 
 def remove_key(store: ObjectStore, document: RepositoryDocument, known: Key, slot_id: str) -> None:
-    """Takes a key slot away; ``known`` must be a key that still opens the repository then. WrongKeyError if not."""
-    slots = slots_of(store)
+    """Takes a key slot away; ``known`` must be a key that still opens the repository then. WrongKeyError if not.
+
+    InvalidInputError if there is no such slot. A damaged one goes as well.
+    """
+    if slot_id not in (ids := key_ids(store)):
+        raise InvalidInputError(f"{store.url} has no key {slot_id!r}; it has: {', '.join(ids)}")
+    slots, _ = _slots(store)
     keys.open_slots(known, [slot for slot in slots if slot.id != slot_id], document.id)
-    store.delete(paths.KeySlot(slot_id).key)
+    store.delete(f"{paths.KEYS}{slot_id}")
+
+
+def damaged_slots(store: ObjectStore) -> dict[str, CorruptionError]:
+    """What is wrong with key slots that cannot be read, by their keys in the store."""
+    return _slots(store)[1]
 
 
 def with_probe(document: RepositoryDocument, probe: StoreRecord) -> RepositoryDocument:
@@ -133,4 +152,24 @@ def _secret(store: ObjectStore, document: RepositoryDocument, key: Key | None) -
             f"{store.url} is encrypted: give key=Key.file(path), Key.env(name) or Key.command(command), or on the "
             "command line --key-file, --key-env or --key-command"
         )
-    return keys.open_slots(key, slots_of(store), document.id)
+    slots, damaged = _slots(store)
+    try:
+        return keys.open_slots(key, slots, document.id)
+    except WrongKeyError as error:
+        if not damaged:
+            raise
+        broken = "; ".join(map(str, damaged.values()))
+        raise CorruptionError(f"{error}. It may open one of these, but they are damaged: {broken}") from error
+
+
+def _slots(store: ObjectStore) -> tuple[list[KeySlotDocument], dict[str, CorruptionError]]:
+    """The key slots that can be read, and what is wrong with the others: a key opens the door beside a broken one."""
+    slots, damaged = [], {}
+    for key in (f"{paths.KEYS}{id}" for id in key_ids(store)):
+        try:
+            slots.append(documents.decode_key_slot(store.get(key), f"{store.url}/{key}"))
+        except CorruptionError as error:
+            damaged[key] = error
+        except ObjectNotFoundError:
+            continue  # it was removed just now
+    return slots, damaged

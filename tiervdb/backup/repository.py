@@ -107,15 +107,15 @@ class Repository:
 
     def backups(self) -> list[Backup]:
         """All listed backups, oldest first."""
-        return [backup_value(document) for document in holdings.read(self.open().vault).backups]
+        return [backup_value(document) for document in holdings.readable(self.open().vault)[0].backups]
 
     def backup(self, id: str) -> Backup:
         """One backup, by its id, the beginning of it, or its label. Raises BackupNotFoundError."""
-        return backup_value(listing.find(list(holdings.read(self.open().vault).backups), id))
+        return backup_value(listing.find(list(holdings.readable(self.open().vault)[0].backups), id))
 
     def windows(self, timeline: str | None = None) -> list[RestorableWindow]:
         """The gap-free intervals that can be restored, oldest first. With ``archive="off"`` each backup is its own."""
-        return [window_value(w) for w in windows.windows(holdings.read(self.open().vault), timeline)]
+        return [window_value(w) for w in windows.windows(holdings.readable(self.open().vault)[0], timeline)]
 
     def log(self, timeline: str | None = None) -> pa.Table:
         """What was committed when, along the history of a timeline (None: the current one), like ``Database.log``.
@@ -123,7 +123,7 @@ class Repository:
         As far back as the archive and the backups hold the log.
         """
         vault = self.open().vault
-        held = holdings.read(vault)
+        held, _ = holdings.readable(vault)
         history = resolve.history_for(held, timeline)
         return archived_log.table(LogReader(vault), held, history)
 
@@ -250,7 +250,7 @@ class Repository:
 
     def keys(self) -> list[str]:
         """The ids of all keys."""
-        return [slot.id for slot in opened.slots_of(self.open().vault.store)]
+        return opened.key_ids(self.open().vault.store)
 
     def _key(self, doing: str) -> Key:
         if self.key is None:

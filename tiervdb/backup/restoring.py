@@ -18,7 +18,7 @@ from tiervdb.backup.sending import Progress
 from tiervdb.backup.values import RestoreResult
 from tiervdb.engine import identity as identities
 from tiervdb.engine.copies import parent_of
-from tiervdb.errors import AlreadyExistsError, InvalidInputError, StateError
+from tiervdb.errors import AlreadyExistsError, CorruptionError, InvalidInputError, StateError
 from tiervdb.format import paths
 from tiervdb.storage.object_store import ObjectStore
 from tiervdb.storage.open import Store, open_store
@@ -43,7 +43,12 @@ class RestoreWish:
 
 def plan(opened: OpenRepository, target: Target) -> tuple[Holdings, RestorePlan]:
     """What a restore to a target would fetch. Raises what resolve.resolve and restore_plan.plan raise."""
-    held = holdings.read(opened.vault)
+    held, damage = holdings.readable(opened.vault)
+    if damage and target.kind == "latest":
+        raise CorruptionError(
+            f"{damage[0]}. The newest state may be in it. To restore without it, name another target: a backup, seq or "
+            "time (Repository.windows() lists them)"
+        )
     reader = LogReader(opened.vault)
     point = resolve.resolve(held, target, reader.times, lambda history, name: reader.snapshot_seq(held, history, name))
     return held, restore_plan.plan(held, point)

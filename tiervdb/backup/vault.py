@@ -27,6 +27,7 @@ from tiervdb.storage.os_errors import os_errors
 
 _T = TypeVar("_T")
 Decode = Callable[[bytes, str], _T]
+Damaged = Callable[[str, CorruptionError], None]  # the key of what is damaged, and what is wrong with it
 
 _IN_MEMORY = 64 << 20  # a larger framed object goes through a temporary file
 _WORTH = 0.9  # a sample that shrinks to less is compressed
@@ -76,15 +77,27 @@ class Vault:
         except ObjectNotFoundError:
             return None
 
-    def read_all(self, prefix: str, decode: Decode[_T]) -> list[_T]:
-        """All documents below a prefix, in the order of their keys; those that are deleted meanwhile are left out."""
+    def read_all(self, prefix: str, decode: Decode[_T], damaged: Damaged | None = None) -> list[_T]:
+        """All documents below a prefix, in the order of their keys; those that are deleted meanwhile are left out.
+
+        ``damaged``: told of those that cannot be read, which are left out as well; None: the first one is an error.
+        """
+
+        def one(key: str) -> _T | CorruptionError | None:
+            try:
+                return self.find(key, decode)
+            except CorruptionError as error:
+                return error
+
         keys = sorted(found.key for found in self.store.list(prefix))
-        if len(keys) < 2:
-            found = [self.find(key, decode) for key in keys]
-        else:
-            with ThreadPoolExecutor(min(_READERS, len(keys)), thread_name_prefix="tiervdb-repository") as pool:
-                found = list(pool.map(lambda key: self.find(key, decode), keys))
-        return [document for document in found if document is not None]
+        with ThreadPoolExecutor(max(1, min(_READERS, len(keys))), thread_name_prefix="tiervdb-repository") as pool:
+            found = list(zip(keys, pool.map(one, keys) if len(keys) > 1 else map(one, keys), strict=True))
+        for key, document in found:
+            if isinstance(document, CorruptionError):
+                if damaged is None:
+                    raise document
+                damaged(key, document)
+        return [d for _, d in found if d is not None and not isinstance(d, CorruptionError)]
 
     def seal(self, key: str, data: bytes) -> bytes:
         """Small bytes, bound to a key."""

@@ -84,7 +84,7 @@ def _sketch(source: Source, wish: Wish, known: list[BackupDocument]) -> BackupSk
 
 
 def _listed(opened: OpenRepository) -> list[BackupDocument]:
-    return list(holdings.read(opened.vault).backups)
+    return list(holdings.readable(opened.vault)[0].backups)
 
 
 def _epoch(session: Session, opened: OpenRepository) -> RepositoryEpoch:

@@ -282,7 +282,7 @@ def decode_key_slot(data: bytes, name: str) -> KeySlotDocument:
     document = decode_as(data, name, KeySlotDocument)
     require_ids(name, document.id)
     _require_hex(name, document.salt, document.wrapped)
-    if not 2 <= document.cost <= 2**22 or document.cost & (document.cost - 1):
+    if not 2 <= document.cost <= 2**20 or document.cost & (document.cost - 1):
         raise damaged(name, f"its cost is {document.cost}")
     return document
 
