@@ -18,7 +18,7 @@ from tiervdb.backup.repository import Repository
 from tiervdb.database.database import Database
 from tiervdb.errors import ArchiveConflictError, CorruptionError, InvalidInputError, WrongKeyError
 from tiervdb.format import repository_paths as paths
-from tiervdb.format.repository_documents import Expiration
+from tiervdb.format.repository_documents import Expiration, decode_backup
 from tiervdb.storage.open import Store
 from tiervdb.target import Target
 
@@ -194,6 +194,94 @@ def test_a_copy_that_went_its_own_way_is_left_alone(world: World, db: Database, 
     db.archive()
     with pytest.raises(ArchiveConflictError, match="another one"):
         world.repository().copy_to(world.folder / "offsite")
+
+
+def test_damage_at_the_source_stops_only_what_it_touches(world: World, db: Database) -> None:
+    first = made(db)
+    put(db, 60, 200)
+    db.flush()
+    db.archive()
+    second = made(db)
+    vault = world.repository().open().vault
+    documents = {b.id: vault.read(paths.BackupKey(b.id).key, decode_backup) for b in (first, second)}
+    keys = {id: {f.object.key for f in document.files} for id, document in documents.items()}
+    damaged = world.folder / "repository" / min(keys[first.id] - keys[second.id])
+    whole = damaged.read_bytes()
+    for form in (None, whole[:-1], bytes(len(whole))):
+        offsite = f"offsite-{form is None}-{len(form or b'')}"
+        damaged.unlink() if form is None else damaged.write_bytes(form)
+        with pytest.raises(CorruptionError, match=f"not complete.*{damaged.name}"):
+            world.repository().copy_to(world.folder / offsite)
+        assert [b.id for b in world.repository(offsite).backups()] == [second.id]
+        assert world.repository(offsite).verify(deep=True).ok
+        damaged.write_bytes(whole)
+        world.repository().copy_to(world.folder / offsite)
+        assert [b.id for b in world.repository(offsite).backups()] == [first.id, second.id]
+        assert world.repository(offsite).verify(deep=True).ok
+
+
+def test_a_damaged_part_is_filled_in_later(world: World, db: Database, filled: list[int]) -> None:
+    part = parts(world)[1]
+    whole = part.read_bytes()
+    for form in (whole[:20], whole[:-1]):
+        part.write_bytes(form)
+        with pytest.raises(CorruptionError, match=f"not complete.*{part.name}"):
+            world.repository().copy_to(world.folder / "offsite")
+        copied = world.folder / "offsite" / "wal"
+        assert len([path for path in copied.rglob("*") if path.is_file()]) == len(parts(world)) - 1
+        assert not list((world.folder / "offsite" / "complete").rglob("*/0000"))
+    part.write_bytes(whole)
+    assert world.repository().copy_to(world.folder / "offsite").parts == 1
+    assert world.repository("offsite").windows() == world.repository().windows()
+
+
+def test_what_an_interrupted_copy_left_is_used_or_mended(world: World, filled: list[int]) -> None:
+    world.repository().copy_to(world.folder / "offsite")
+    offsite = world.folder / "offsite"
+    for document in (offsite / "backups").iterdir():
+        document.unlink()  # it is written last
+    sent = sorted(path for path in (offsite / "data").rglob("*") if path.is_file())
+    before = {path: path.stat().st_mtime_ns for path in sent}
+    sent[0].write_bytes(bytes(sent[0].stat().st_size))
+    world.repository().copy_to(offsite)
+    again = sorted(path for path in (offsite / "data").rglob("*") if path.is_file())
+    assert again == sent
+    assert [path.stat().st_mtime_ns == before[path] for path in again] == [False] + [True] * (len(sent) - 1)
+    assert world.repository("offsite").verify(deep=True).ok
+
+
+def test_what_expired_in_the_copy_does_not_come_back(world: World, db: Database, filled: list[int]) -> None:
+    world.repository().copy_to(world.folder / "offsite")
+    vault = world.repository("offsite").open().vault
+    (backup,) = world.repository("offsite").backups()
+    vault.create(paths.ExpirationKey(backup.id).key, Expiration(id=backup.id, created_us=1, reason="old"))
+    shutil.rmtree(world.folder / "offsite" / "data")
+    result = world.repository().copy_to(world.folder / "offsite")
+    assert (result.backups, result.skipped_backups, result.objects) == (0, 1, 0)
+    put(db, 60)
+    db.flush()
+    newer = made(db)  # names objects that were sent with the first
+    world.repository().copy_to(world.folder / "offsite")
+    assert [b.id for b in world.repository("offsite").backups()] == [newer.id]
+    assert world.repository("offsite").verify(deep=True).ok
+
+
+def test_a_copy_holds_a_lease_at_both_ends(world: World, filled: list[int]) -> None:
+    """On the prefix that it writes to; nothing that it sends lies elsewhere, and both leases go."""
+    seen: list[set[str]] = []
+    offsite = world.folder / "offsite"
+
+    def look(done: int, total: int) -> None:
+        seen.append({path.name for path in (offsite / "leases").iterdir()})
+        assert len(list((world.folder / "repository" / "leases").iterdir())) == 1
+
+    world.repository().copy_to(offsite, progress=look)
+    (backup,) = world.repository().backups()
+    assert set.union(*seen) == {backup.id}
+    assert all(seen)
+    assert {path.name for path in (offsite / "data").iterdir()} == {backup.id}
+    for name in ("repository", "offsite"):
+        assert list((world.folder / name / "leases").iterdir()) == []
 
 
 @pytest.mark.parametrize(("source_key", "target_key"), [(None, "b"), ("a", None), ("a", "b")])

@@ -12,7 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from tiervdb.backup import archived_log, attach, copying, holdings, listing, opened, resolve, restoring, verify, windows
-from tiervdb.backup.copying import CopyResult, CopyWish
+from tiervdb.backup.copy_objects import CopyWish
+from tiervdb.backup.copying import CopyResult
 from tiervdb.backup.keys import Key
 from tiervdb.backup.log_reader import LogReader
 from tiervdb.backup.opened import OpenRepository
