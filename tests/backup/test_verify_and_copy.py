@@ -110,8 +110,11 @@ def test_a_damaged_backup_does_not_stand_in_the_way_of_others(world: World, db: 
     kept = path.read_bytes()
     path.write_bytes(kept[:-20])
     assert [backup.id for backup in world.repository().backups()] == [second.id]
-    with pytest.raises(CorruptionError, match=f"{first.id}.*name another target"):
-        world.repository().restore(world.folder / "x")  # the newest might be in it
+    for target in (Target.latest(), Target.time(second.time), Target.snapshot("s")):
+        with pytest.raises(CorruptionError, match=f"{first.id}.*name a seq or a backup"):
+            world.repository().restore(world.folder / "x", target)  # it might be in what cannot be read
+    with pytest.raises(CorruptionError, match=f"{first.id}.*Without it: there is no backup"):
+        world.repository().restore(world.folder / "x", Target.backup(first.id))
     world.repository().restore(world.folder / "x", Target.backup(second.id))
     with world.open_alone("x") as back:
         assert ids_of(back) == expected
@@ -262,6 +265,10 @@ def test_what_expired_in_the_copy_does_not_come_back(world: World, db: Database,
     db.flush()
     newer = made(db)  # names objects that were sent with the first
     world.repository().copy_to(world.folder / "offsite")
+    first_part = min((world.folder / "offsite" / "wal").rglob("*1"))
+    first_part.unlink()
+    assert world.repository().copy_to(world.folder / "offsite").parts == 0
+    assert not first_part.exists()
     assert [b.id for b in world.repository("offsite").backups()] == [newer.id]
     assert world.repository("offsite").verify(deep=True).ok
 

@@ -7,7 +7,7 @@ copies. What an expiry took from the destination does not come back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -117,10 +117,10 @@ class _Run:
         every = archive_reader.headers(self._source, timeline, holdings.SHARD, lambda key, _: unreadable.append(key))
         have = {part.n: part for part in archive_reader.headers(self._target, timeline, holdings.SHARD)}
         for part in every:
-            if part.n not in have:
-                self._try_part(part)
-            elif have[part.n] != part:
+            if part.n in have and have[part.n] != part:
                 raise self._conflict(f"part {part.n} of timeline {timeline}")
+            if part.n not in have and not self._is_needless(part, have):
+                self._try_part(part)
         complete = held.archived[timeline].complete
         if complete is not None and not unreadable and len(self._damage) == damaged:
             self._target.replace(paths.CompleteKey(timeline, holdings.SHARD).key, complete)
@@ -176,6 +176,11 @@ class _Run:
                 raise self._conflict(key) from error
 
     # -- the log
+
+    def _is_needless(self, part: PartHeader, have: Collection[int]) -> bool:
+        """Before all that the target holds: an expiry took it from there."""
+        bases = [holdings.shard_of(backup).flushed_seq for backup in self._there]
+        return bool(have and bases) and part.n < min(have) and part.last_seq <= min(bases)
 
     def _try_part(self, part: PartHeader) -> None:
         try:

@@ -18,7 +18,7 @@ from tiervdb.backup.sending import Progress
 from tiervdb.backup.values import RestoreResult
 from tiervdb.engine import identity as identities
 from tiervdb.engine.copies import parent_of
-from tiervdb.errors import AlreadyExistsError, CorruptionError, InvalidInputError, StateError
+from tiervdb.errors import AlreadyExistsError, CorruptionError, InvalidInputError, StateError, TiervdbError
 from tiervdb.format import paths
 from tiervdb.storage.object_store import ObjectStore
 from tiervdb.storage.open import Store, open_store
@@ -42,16 +42,29 @@ class RestoreWish:
 
 
 def plan(opened: OpenRepository, target: Target) -> tuple[Holdings, RestorePlan]:
-    """What a restore to a target would fetch. Raises what resolve.resolve and restore_plan.plan raise."""
+    """What a restore to a target would fetch. Raises what resolve.resolve and restore_plan.plan raise.
+
+    CorruptionError if something is damaged, unless the target is a seq or a backup that can be restored without it:
+    what the newest state is, or that of a time or a name, might be in what cannot be read.
+    """
     held, damage = holdings.readable(opened.vault)
-    if damage and target.kind == "latest":
+    if not damage:
+        return held, _planned(opened, held, target)
+    if target.kind not in {"seq", "backup"}:
         raise CorruptionError(
-            f"{damage[0]}. The newest state may be in it. To restore without it, name another target: a backup, seq or "
-            "time (Repository.windows() lists them)"
+            f"{damage[0]}. The state at {target} might be in it. To restore without it, name a seq or a backup "
+            "(Repository.windows() and .backups() list what is intact)"
         )
+    try:
+        return held, _planned(opened, held, target)
+    except TiervdbError as error:
+        raise CorruptionError(f"{damage[0]}. Without it: {error}") from error
+
+
+def _planned(opened: OpenRepository, held: Holdings, target: Target) -> RestorePlan:
     reader = LogReader(opened.vault)
     point = resolve.resolve(held, target, reader.times, lambda history, name: reader.snapshot_seq(held, history, name))
-    return held, restore_plan.plan(held, point)
+    return restore_plan.plan(held, point)
 
 
 def run(opened: OpenRepository, path: Path, target: Target, wish: RestoreWish) -> RestoreResult:
