@@ -19,6 +19,7 @@ PUBLIC = [
     "Commit",
     "CopyResult",
     "Database",
+    "ExpiryResult",
     "Finding",
     "Hit",
     "Hits",

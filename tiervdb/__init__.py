@@ -2,6 +2,7 @@
 
 from tiervdb import errors
 from tiervdb.backup.copying import CopyResult
+from tiervdb.backup.expiry import ExpiryResult
 from tiervdb.backup.findings import VerifyFinding
 from tiervdb.backup.keys import Key
 from tiervdb.backup.pace import Limits
@@ -38,6 +39,7 @@ __all__ = [
     "Commit",
     "CopyResult",
     "Database",
+    "ExpiryResult",
     "Finding",
     "Hit",
     "Hits",

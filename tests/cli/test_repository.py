@@ -49,6 +49,16 @@ def test_from_a_backup_to_a_restore(path: Path, repository: Path, tmp_path: Path
     assert "is no point in time" in run("restore", tmp_path / "x", "--target", "yesterday", exit_code=2).stderr
 
 
+def test_expiring(path: Path, repository: Path, run: Run, ask: Ask) -> None:
+    ask("backup", path, "--label", "old")
+    ask("backup", path, "--label", "new", "--kind", "full")
+    assert "would expire 1 backup" in run("backups", "expire", "old").stdout
+    assert len(ask("backups", "list")) == 2
+    assert ask("backups", "expire", "old", "--confirm")["objects"] > 0
+    assert [backup["label"] for backup in ask("backups", "list")] == ["new"]
+    assert "last backup" in run("backups", "expire", "new", "--confirm", exit_code=4).stderr
+
+
 def test_losing_the_machine(path: Path, repository: Path, tmp_path: Path, run: Run, ask: Ask) -> None:
     run("backup", path)
     shutil.rmtree(path)

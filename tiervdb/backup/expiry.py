@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tiervdb.backup import holdings, leases
+from tiervdb.backup import holdings, leases, listing
 from tiervdb.backup.holdings import Holdings, shard_of
 from tiervdb.backup.vault import Vault
-from tiervdb.errors import ObjectExistsError
+from tiervdb.errors import ObjectExistsError, StateError
 from tiervdb.format import repository_documents as documents
 from tiervdb.format import repository_paths as paths
 from tiervdb.format.repository_documents import BackupDocument, Expiration, Lease, RepositoryPin, Tombstone
@@ -39,6 +39,45 @@ class SweepPlan:
     give_up: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class ExpiryResult:
+    """What was, or with ``dry_run`` would be, unlisted and deleted. Objects that others still need stay.
+
+    ``objects``, ``bytes``: of backups; ``parts``: of the archived log before the oldest backup that is left.
+    """
+
+    backups: tuple[str, ...]
+    objects: int
+    bytes: int
+    parts: int
+    dry_run: bool
+
+
+def expire(vault: Vault, wanted: Sequence[str], reason: str, dry_run: bool) -> ExpiryResult:
+    """Unlists backups and deletes what nobody needs then. StateError for the last one that is listed."""
+    held = holdings.read(vault)
+    chosen = [listing.find(list(held.backups), name) for name in wanted]
+    rest = [backup for backup in held.backups if backup not in chosen]
+    if chosen and not rest:
+        raise StateError(
+            f"expire: {chosen[-1].id} is the last backup in {vault.url}, and without it nothing can be restored; make "
+            "another one first"
+        )
+    sizes = {found.key: found.size for found in vault.store.list(paths.DATA)}
+    if dry_run:
+        done = _planned(vault, _uploaders(vault), frozenset(backup.id for backup in chosen))
+    else:
+        unlist(vault, chosen, reason)
+        done = sweep(vault)
+    return ExpiryResult(
+        backups=tuple(backup.id for backup in chosen),
+        objects=len(done.objects),
+        bytes=sum(sizes.get(key, 0) for key in done.objects),
+        parts=len(done.parts),
+        dry_run=dry_run,
+    )
+
+
 def unlist(vault: Vault, backups: Iterable[BackupDocument], reason: str) -> None:
     """Says of each that it is no longer listed. Its objects stay until a sweep finds that nobody needs them."""
     for backup in backups:
@@ -49,12 +88,10 @@ def unlist(vault: Vault, backups: Iterable[BackupDocument], reason: str) -> None
             continue  # another expiry was faster
 
 
-def sweep(vault: Vault, dry_run: bool = False) -> SweepPlan:
-    """Deletes what no listed backup, lease or pin needs; says what that was, or would be."""
+def sweep(vault: Vault) -> SweepPlan:
+    """Deletes what no listed backup, lease or pin needs; says what that was."""
     uploaders = _uploaders(vault)  # before the leases: whoever begins to send later is not in it
     plan = _planned(vault, uploaders)
-    if dry_run:
-        return plan
     given_up = [backup for backup in plan.give_up if _gave_up(vault, backup)]
     again = _planned(vault, uploaders)  # a document or lease may have come meanwhile
     unsafe = set(again.give_up) - set(given_up)
@@ -96,12 +133,14 @@ def plan(
     )
 
 
-def _planned(vault: Vault, uploaders: Mapping[str, Sequence[str]]) -> SweepPlan:
+def _planned(vault: Vault, uploaders: Mapping[str, Sequence[str]], without: frozenset[str] = frozenset()) -> SweepPlan:
+    """``without``: backups to think away."""
     now_us = vault.clock.now_us()
     every = vault.read_all(paths.LEASES, documents.decode_lease)
     running = [lease for lease in every if lease.expires_us > now_us]
     protected = protected_by(running, leases.pinned(vault))
     held = holdings.read(vault)  # after the leases: a backup releases its own when its document is there
+    held = Holdings(held.lineage, tuple(b for b in held.backups if b.id not in without), held.archived)
     known = {b.id: b for b in vault.read_all(paths.BACKUPS, documents.decode_backup)}
     ended = [lease.id for lease in every if lease.expires_us <= now_us]
     return plan(held, uploaders, known, protected, ended)

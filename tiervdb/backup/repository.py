@@ -11,9 +11,22 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tiervdb.backup import archived_log, attach, copying, holdings, listing, opened, resolve, restoring, verify, windows
+from tiervdb.backup import (
+    archived_log,
+    attach,
+    copying,
+    expiry,
+    holdings,
+    listing,
+    opened,
+    resolve,
+    restoring,
+    verify,
+    windows,
+)
 from tiervdb.backup.copy_objects import CopyWish
 from tiervdb.backup.copying import CopyResult
+from tiervdb.backup.expiry import ExpiryResult
 from tiervdb.backup.keys import Key
 from tiervdb.backup.log_reader import LogReader
 from tiervdb.backup.opened import OpenRepository
@@ -236,6 +249,14 @@ class Repository:
     def _source_place(self, url: str) -> Store:
         """The source's cold store, with this repository's credentials where it may take them."""
         return replace(self.location, url=url) if _same_service(self.location, url) else Store(url)
+
+    def expire(self, backups: Sequence[str], *, reason: str = "asked for", dry_run: bool = False) -> ExpiryResult:
+        """Unlists backups, given by id, its beginning, or label, and deletes what nobody needs any more.
+
+        What other backups list, and what running backups, restores, verifications and copies need, stays. Raises
+        BackupNotFoundError, StateError for the last one. ``dry_run``: only say what would go.
+        """
+        return expiry.expire(self.open().vault, list(backups), reason, dry_run)
 
     # -- keys
 

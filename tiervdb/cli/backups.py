@@ -1,4 +1,4 @@
-"""``tiervdb backup``, ``archive`` and ``backups list | show``."""
+"""``tiervdb backup``, ``archive`` and ``backups list | show | expire``."""
 
 from __future__ import annotations
 
@@ -110,6 +110,29 @@ def show(
     found = reached(repository, key(key_file, key_env, key_command)).backup(id)
     output.document(found)
     output.table(["", ""], [[name.replace("_", " "), readable.text(value)] for name, value in asdict(found).items()])
+
+
+@app.command("expire")
+def expire(
+    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids, their beginnings, or labels.")],
+    reason: Annotated[str, typer.Option(help="Why; it is kept.")] = "asked for",
+    confirm: Annotated[bool, typer.Option("--confirm", help="Do it; without, only say what would be done.")] = False,
+    repository: RepositoryUrl = None,
+    key_file: KeyFile = None,
+    key_env: KeyEnv = None,
+    key_command: KeyCommand = None,
+    json: Json = False,
+) -> None:
+    """Unlist backups and delete what nobody needs any more. Only says what would go unless --confirm is given."""
+    output = Output(json)
+    source = reached(repository, key(key_file, key_env, key_command))
+    done = source.expire(ids, reason=reason, dry_run=not confirm)
+    output.document(done)
+    what = (
+        f"{readable.plural(len(done.backups), 'backup')}, {readable.plural(done.objects, 'object')} "
+        f"({readable.size(done.bytes)}) and {readable.plural(done.parts, 'part')} of the log"
+    )
+    output.say(f"expired {what}" if confirm else f"would expire {what}; say --confirm to do it")
 
 
 def opened(path: Any, repository: tiervdb.Repository | None) -> tiervdb.Database:
