@@ -141,6 +141,8 @@ class Driver:
             bench.clock.advance(self.rng.choice([0.0, 0.001, 1.5, -0.5]))
             if step % max(1, steps // restores) == 0:
                 self.restore()
+        bench.upsert("words", self.rows([1]))  # so that the present timeline has a state of its own
+        bench.note_time()
         bench.db.backup()
         bench.db.archive()
         while bench.restored < restores:
