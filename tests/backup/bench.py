@@ -22,6 +22,7 @@ from tiervdb.database.database import Database
 from tiervdb.database.open import Protecting, open_in
 from tiervdb.database.protection import ArchiveMode
 from tiervdb.engine.open import Setting
+from tiervdb.format.repository_documents import ColdMode
 from tiervdb.storage.open import Store
 from tiervdb.storage.os_dir import OsDir
 from tiervdb.target import Target
@@ -185,7 +186,10 @@ class Driver:
         if self.rng.random() < 0.6:
             db.archive()
         else:
-            db.backup(self.rng.choice(["full", "incremental", "auto"]))
+            cold: ColdMode = "copy"
+            if self.bench.place.cold is not None and self.rng.random() < 0.5:
+                cold = "reference"
+            db.backup(self.rng.choice(["full", "incremental", "auto"]), cold=cold)
 
     def crash(self) -> None:
         self.bench.crash(power=self.rng.random() < 0.5, seed=self.rng.randrange(100))
