@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tiervdb.backup import archive_reader
 from tiervdb.backup.vault import Vault
 from tiervdb.engine import log_files
 from tiervdb.engine.log_files import Record
+from tiervdb.engine.log_tail import LogTail
 from tiervdb.errors import ArchiveConflictError, FencedError, ObjectExistsError
 from tiervdb.format import documents as local_documents
 from tiervdb.format import paths as local_paths
@@ -67,6 +68,7 @@ class Archiver:
         self._vault_of = vault
         self._epoch_of = epoch
         self._source = source
+        self._tail = LogTail(source.local, source.shard)
         self._lock = threading.Lock()
         self._position: ArchivePosition | None = None
         self._stopped: Exception | None = None
@@ -159,12 +161,13 @@ class Archiver:
 
     def _next(self, position: ArchivePosition, end: int) -> ArchivePosition:
         vault, source, epoch = self._vault_of(), self._source, self._epoch_of()
-        begins = source.beginning()
-        if begins[0] > position.seq:
-            part, body = _gap(vault, source, epoch, position, begins), b""
-        else:
-            records = _some(log_files.taken(source.local, source.shard, position.seq, end))
+        records = self._tail.take(position.seq, end, PART_BYTES)
+        if not records:
+            records = log_files.taken_if_there(source.local, source.shard, position.seq, end)  # or says what is wrong
+        if records:
             part, body = _part(vault, source, epoch, position, records)
+        else:
+            part, body = _gap(vault, source, epoch, position, source.beginning()), b""
         key = paths.PartKey(source.timeline, source.shard, part.n).key
         head = vault.seal(f"{key}#head", local_documents.encode(part))
         data = wal_part.join(head, archive_reader.packed(vault, key, body))
@@ -211,18 +214,6 @@ def write_fence(
         except ObjectExistsError:
             continue
         return fence
-
-
-def _some(records: Iterable[Record]) -> list[Record]:
-    """What goes into one part: at least one record, then as many as fit."""
-    found: list[Record] = []
-    size = 0
-    for record in records:
-        if found and size + len(record[1]) > PART_BYTES:
-            break
-        found.append(record)
-        size += len(record[1])
-    return found
 
 
 def _part(

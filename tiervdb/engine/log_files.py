@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from tiervdb.engine import wal
+from tiervdb.errors import CorruptionError
 from tiervdb.format import paths
 from tiervdb.format.envelope import damaged
 from tiervdb.format.manifest import Manifest
@@ -34,11 +35,29 @@ def taken(local: LocalDir, shard: int, after: int, until: int) -> Iterator[Recor
             yield span.header, span.record(file.buffer)
 
 
-def taken_if_there(local: LocalDir, shard: int, after: int, until: int) -> Iterator[Record]:
-    """As ``taken``, and nothing where the log does not go back that far."""
+def taken_if_there(local: LocalDir, shard: int, after: int, until: int) -> list[Record]:
+    """As ``taken``, and nothing where some of these records are here no more: a pin may keep older ones.
+
+    CorruptionError for damage.
+    """
+    try:
+        return list(taken(local, shard, after, until))
+    except CorruptionError:
+        if _has_hole(local, shard, after, until):
+            return []
+        raise
+
+
+def _has_hole(local: LocalDir, shard: int, after: int, until: int) -> bool:
+    """Whether no file has some of these records. Raises CorruptionError for one that is damaged."""
     names = wal.file_names(local, shard)
-    if names and wal.first_seq_of(names[0]) <= after + 1:
-        yield from taken(local, shard, after, until)
+    due = after + 1
+    for name in wal.names_after(names, after):
+        file = wal.read_file(local, name, last=name == names[-1], published_seq=0)
+        if file.first_seq > due:
+            return True
+        due = max(due, file.last_seq + 1)
+    return due <= until
 
 
 def split(data: bytes | memoryview, name: str) -> Iterator[Record]:
@@ -95,15 +114,27 @@ def _file(
 def beginning(local: LocalDir, manifest: Manifest, at_least: int) -> tuple[int, int, bytes]:
     """The seq, commit time and running hash after which the log here holds all, at or after a seq.
 
-    The commit time is that of the manifest where no older one is known.
+    The commit time is that of the manifest, or 0, where no other is known.
     """
     seq, time_us, chain = manifest.flushed_seq, manifest.flushed_time_us, manifest.chain
-    names = wal.file_names(local, manifest.shard)
-    if names:
-        first = wal.read_file(local, names[0], last=len(names) == 1, published_seq=0)
-        if first.scan.header is not None and first.first_seq - 1 < seq:
-            seq, time_us, chain = first.first_seq - 1, 0, first.scan.header.chain
+    first = _start_of_the_end(local, manifest.shard, at_least)
+    if first is not None and first.scan.header is not None and first.first_seq - 1 < seq:
+        seq, time_us, chain = first.first_seq - 1, 0, first.scan.header.chain
     if seq < at_least:
         for header, record in taken(local, manifest.shard, seq, at_least):
             seq, time_us, chain = header.seq, header.time_us, chain_next(chain, record)
     return seq, time_us, chain
+
+
+def _start_of_the_end(local: LocalDir, shard: int, at_least: int) -> wal.WalFile | None:
+    """The oldest file from which on no record is missing; none older than needed to begin at a seq."""
+    names = wal.file_names(local, shard)
+    found: wal.WalFile | None = None
+    for name in reversed(names):
+        file = wal.read_file(local, name, last=name == names[-1], published_seq=0)
+        if found is not None and file.last_seq + 1 != found.first_seq:
+            break
+        found = file
+        if file.first_seq <= at_least + 1:
+            break
+    return found
