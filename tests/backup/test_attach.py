@@ -17,6 +17,7 @@ from tiervdb.errors import (
     FencedError,
     RepositoryInUseError,
     SettingsMismatchError,
+    SingleWriterWarning,
     StateError,
     StoreUnavailableError,
     TiervdbError,
@@ -312,3 +313,19 @@ def test_a_repository_of_another_name_is_made(world: World) -> None:
         create(db)
         db.archive()
     assert (world.folder / "a" / "b" / "repository.json").exists()
+
+
+def test_a_store_without_conditional_writes_is_used_and_said(world: World) -> None:
+    place = f"memory://{world.folder.name}/repository"
+    repository = Repository(place, clock=world.clock, rng=world.rng)
+    with world.open(repository=repository) as db:
+        create(db)
+        put(db, 0)
+        with pytest.warns(SingleWriterWarning, match="no conditional writes"):
+            db.archive()
+        made(db)
+        expected = ids_of(db)
+    again = Repository(place, clock=world.clock, rng=world.rng)
+    again.restore(world.folder / "new")
+    with world.open_alone("new") as new:
+        assert ids_of(new) == expected

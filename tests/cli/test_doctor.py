@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import tiervdb
 from tests.cli.conftest import Ask, Run
 from tiervdb.format import documents
 
@@ -17,7 +19,7 @@ def test_a_directory(tmp_path: Path, run: Run, ask: Ask) -> None:
 
 
 def test_the_record(tmp_path: Path, run: Run, ask: Ask) -> None:
-    assert "recorded in store.json" in run("doctor", tmp_path, "--record").stdout
+    assert "recorded there" in run("doctor", tmp_path, "--record").stdout
     found = documents.decode_store((tmp_path / "store.json").read_bytes(), "store.json")
     assert (found.by, found.conditional, found.range_reads) == ("doctor", True, True)
 
@@ -31,3 +33,12 @@ def test_a_store_that_is_away(tmp_path: Path, run: Run, ask: Ask) -> None:
     assert ask("doctor", tmp_path / "nowhere", exit_code=8)["usable"] is False
     assert "not usable" in run("doctor", tmp_path / "nowhere", exit_code=8).stdout
     run("doctor", "s3://user:secret@bucket", exit_code=2)
+
+
+def test_what_is_found_of_a_repository_is_kept_there(tmp_path: Path, run: Run) -> None:
+    tiervdb.Repository.create(tmp_path / "repository")
+    run("doctor", tmp_path / "repository", "--record")
+    document = json.loads((tmp_path / "repository" / "repository.json").read_text())
+    assert (document["probe"]["by"], document["probe"]["lists_after_writing"]) == ("doctor", True)
+    assert not (tmp_path / "repository" / "store.json").exists()
+    assert tiervdb.Repository(tmp_path / "repository").backups() == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from tiervdb.errors import (
     NotARepositoryError,
     ObjectExistsError,
     ObjectNotFoundError,
+    SingleWriterWarning,
     WrongKeyError,
 )
 from tiervdb.format import documents as local_documents
@@ -141,9 +143,25 @@ def damaged_slots(store: ObjectStore) -> dict[str, CorruptionError]:
     return _slots(store)[1]
 
 
-def with_probe(document: RepositoryDocument, probe: StoreRecord) -> RepositoryDocument:
-    """The document with what a later probe found."""
-    return msgspec.structs.replace(document, probe=probe)
+def record_probe(store: ObjectStore, probe: StoreRecord) -> bool:
+    """Keeps what a later probe found in the repository's document; False if there is no repository in the store."""
+    document = find(store)
+    if document is None:
+        return False
+    store.put(paths.REPOSITORY, local_documents.encode(msgspec.structs.replace(document, probe=probe)))
+    return True
+
+
+def warn_if_single_writer(opened: OpenRepository) -> None:
+    """Says that nothing but care keeps a second writer away, where the store cannot create conditionally."""
+    probe = opened.document.probe
+    if not opened.vault.store.conditional or (probe is not None and not probe.conditional):
+        warnings.warn(
+            f"{opened.vault.url} has no conditional writes: never let two machines or copies archive there at once "
+            "(`tiervdb doctor` says more)",
+            SingleWriterWarning,
+            stacklevel=2,
+        )
 
 
 def _secret(store: ObjectStore, document: RepositoryDocument, key: Key | None) -> bytes:

@@ -9,21 +9,24 @@ from typing import Annotated
 
 import typer
 
+from tiervdb.backup import opened
 from tiervdb.cli.options import Json
 from tiervdb.cli.output import Output
 from tiervdb.clock import SystemClock
 from tiervdb.engine import store_record
 from tiervdb.errors import StorageError
-from tiervdb.format import paths
+from tiervdb.format import paths, repository_paths
 from tiervdb.storage.doctor import examine
 from tiervdb.storage.doctor_report import StoreReport
 from tiervdb.storage.open import open_store
+
+KEPT = f"{repository_paths.REPOSITORY} of a repository or {paths.STORE}"
 
 
 def doctor(
     url: Annotated[str, typer.Argument(metavar="URL", help="A directory, s3://bucket/prefix, an fsspec URL.")],
     record: Annotated[
-        bool, typer.Option("--record", help=f"Keep what was found in {paths.STORE} there: databases go by it.")
+        bool, typer.Option("--record", help=f"Keep what was found there, in {KEPT}: databases go by it.")
     ] = False,
     json: Json = False,
 ) -> None:
@@ -35,7 +38,9 @@ def doctor(
         report = examine(store, clock, random.SystemRandom(), time.perf_counter)
         recorded = record and report.usable
         if recorded:
-            store_record.write(store, report, clock)
+            in_repository = opened.record_probe(store, store_record.of_report(report, clock))
+            if not in_repository:
+                store_record.write(store, report, clock)
     finally:
         store.close()
     said = {"usable": report.usable, "conditional": report.conditional, "recorded": recorded}
@@ -58,4 +63,4 @@ def _show(output: Output, report: StoreReport, recorded: bool) -> None:
     else:
         output.say(f"{report.url}: usable")
     if recorded:
-        output.say(f"recorded in {paths.STORE}")
+        output.say("recorded there")

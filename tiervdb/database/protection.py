@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from tiervdb.backup import attach, leases, lineage
+from tiervdb.backup import attach, leases, lineage, opened
 from tiervdb.backup.opened import OpenRepository
 from tiervdb.backup.repository import Repository
 from tiervdb.backup.wal_archive import ArchivePosition, Archiver, LogSource
@@ -91,7 +91,9 @@ class Protection:
         """This writer's tenure, begun at the first call. FencedError, RepositoryInUseError, StorageError."""
         with self._epoch_lock:
             if self._epoch is None:
-                vault = self.opened().vault
+                found = self.opened()
+                opened.warn_if_single_writer(found)
+                vault = found.vault
                 fenced = attach.fence_if_taken_over(vault, self._identity)
                 self._epoch = lineage.take_epoch(vault, self._identity, leases.owner(), fenced)
             return self._epoch

@@ -57,7 +57,14 @@ def single_writer(store: ObjectStore) -> bool | None:
 
 def write(store: ObjectStore, report: StoreReport, clock: Clock) -> StoreRecord:
     """Replaces the record by what the doctor found."""
-    record = StoreRecord(
+    record = of_report(report, clock)
+    store.put(paths.STORE, documents.encode(record))
+    return record
+
+
+def of_report(report: StoreReport, clock: Clock) -> StoreRecord:
+    """What the doctor found, as a record."""
+    return StoreRecord(
         probed_us=clock.now_us(),
         by="doctor",
         conditional=report.conditional,
@@ -67,5 +74,3 @@ def write(store: ObjectStore, report: StoreReport, clock: Clock) -> StoreRecord:
         copies=report.answer("copies"),
         skew_us=report.skew_us,
     )
-    store.put(paths.STORE, documents.encode(record))
-    return record
