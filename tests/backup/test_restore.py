@@ -6,6 +6,7 @@ import random
 import shutil
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from tests.backup.test_backup import made, use_faulty
 from tests.support.bad_stores import ReadOnlyKey
 from tiervdb.backup import opened
 from tiervdb.backup.holdings import read
+from tiervdb.backup.repository import Repository
 from tiervdb.backup.values import PlannedRestore, RestoreResult
 from tiervdb.database.check import check
 from tiervdb.database.database import Database
@@ -435,3 +437,70 @@ def test_windows_tell_what_can_be_restored(world: World, seed: int) -> None:
         else:
             with pytest.raises(OutsideWindowError):
                 repository.plan(Target.seq(seq))
+
+
+def test_a_lazy_restore_is_a_database_like_any_other(world: World, db: Database) -> None:
+    """Cloned, read beside its writer, backed up, promoted and checked while much of it is elsewhere."""
+    ids = np.arange(5000, 7000)
+    db["words"].upsert(ids=ids, vectors=vectors(5, 2000), columns={"rank": ids})
+    db.flush()
+    db.maintain()
+    db.demote("words", 0.5)
+    made(db)
+    expected = ids_of(db)
+    db.close()
+    world.repository().restore(world.folder / "lazy", lazy=True, attach=True)
+    with world.open_alone("lazy") as lazy:
+        with world.open_alone("lazy", read_only=True) as reader:
+            assert len(reader["words"]) == len(expected)
+        lazy.clone(world.folder / "clone")
+        assert made(lazy).sent_objects <= 2
+        lazy.promote("words")
+        lazy["words"].delete(ids=[5000])
+        lazy.flush()
+        lazy.maintain()
+    for name in ("lazy", "clone"):
+        assert check(world.folder / name).ok
+        with world.open_alone(name) as again:
+            assert set(ids_of(again)) == set(expected) - ({5000} if name == "lazy" else set())
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda r: r.restore(None), "is no path"),
+        (lambda r: r.restore(""), "an empty path"),
+        (lambda r: r.restore("x", "latest"), "is no target"),
+        (lambda r: r.restore("x", collections="words"), "a list of names"),
+        (lambda r: r.restore("x", cold=5), "is no path"),
+        (lambda r: r.restore("x", limits=5), "Limits"),
+        (lambda r: r.verify(sample="5%"), "sample"),
+        (lambda r: r.expire("abcd"), "a list of names"),
+        (lambda r: r.attach(7), "is no path"),
+        (lambda r: r.windows("zz"), "is not in this repository"),
+        (lambda r: Repository(None), "is no path"),
+        (lambda r: Repository("x", key="secret"), "Key.file"),
+    ],
+)
+def test_bad_input(world: World, history: dict[int, list[int]], call: Any, text: str) -> None:
+    with pytest.raises(InvalidInputError, match=text):
+        call(world.repository())
+    with pytest.raises(BackupNotFoundError):
+        world.repository().backup(None)  # type: ignore[arg-type]
+
+
+def test_a_repository_within_the_database_is_refused(world: World) -> None:
+    for place in ("db/repository", "."):
+        with pytest.raises(InvalidInputError, match="lie one in the other"):
+            world.open("db", Repository(world.folder / place))
+    assert not (world.folder / "db" / "tiervdb.json").exists()
+
+
+def test_a_home_directory_is_understood(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(world.folder / "home"))
+    with world.open(repository=Repository("~/repository", clock=world.clock, rng=world.rng)) as db:
+        create(db)
+        made(db)
+    assert (world.folder / "home" / "repository" / "repository.json").exists()
+    Repository("~/repository").restore("~/restored")
+    assert (world.folder / "home" / "restored" / "tiervdb.json").exists()

@@ -40,6 +40,8 @@ def settled(vault: Vault) -> set[str]:
 
 def find(backups: list[BackupDocument], wanted: str) -> BackupDocument:
     """The backup of an id, of an id's beginning that only it has, or of a label. BackupNotFoundError."""
+    if not isinstance(wanted, str):
+        raise BackupNotFoundError(f"{wanted!r} is no backup's id or label; backups() lists them")
     fitting = [b for b in backups if wanted in {b.id, b.label}]
     if not fitting and len(wanted) >= 4:
         fitting = [b for b in backups if b.id.startswith(wanted)]

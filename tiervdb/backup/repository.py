@@ -7,7 +7,6 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -45,12 +44,13 @@ from tiervdb.backup.values import (
 from tiervdb.backup.verify import VerifyReport, VerifyWish
 from tiervdb.clock import Clock, SystemClock
 from tiervdb.errors import InvalidInputError, NotARepositoryError, StoreUnavailableError
+from tiervdb.storage.given import to_path, to_place
 from tiervdb.storage.object_store import ObjectStore
 from tiervdb.storage.open import Store, open_store
 from tiervdb.storage.os_dir import OsDir
 from tiervdb.target import Target
 
-Url = str | PathLike[str]
+Url = str | PathLike[str] | Store
 
 
 class Repository:
@@ -72,6 +72,10 @@ class Repository:
         """``storage_options``: credentials in s3fs names, never stored; they serve the source's cold store, too, where
         a restore reads it. ``key``: of an encrypted repository. ``clock``, ``rng``: for tests."""
         self.location = _location(url, storage_options)
+        if key is not None and not isinstance(key, Key):
+            raise InvalidInputError(
+                "Repository: key= is not usable; give Key.file(path), Key.env(name) or Key.command(command)"
+            )
         self.key = key
         self._clock = clock or SystemClock()
         self._rng = rng or random.SystemRandom()
@@ -146,7 +150,7 @@ class Repository:
     def plan(self, target: Target | None = None) -> PlannedRestore:
         """What a restore would fetch; nothing is. Raises OutsideWindowError, which names what can be restored,
         AmbiguousTargetError, SnapshotNotFoundError or BackupNotFoundError."""
-        wanted = target or Target.latest()
+        wanted = _target(target)
         return plan_value(restoring.plan(self.open(), wanted)[1], str(wanted))
 
     def restore(
@@ -156,7 +160,7 @@ class Repository:
         *,
         attach: bool = False,
         collections: Sequence[str] | None = None,
-        cold: Url | Store | None = None,
+        cold: Url | None = None,
         lazy: bool = False,
         delta: bool = False,
         limits: Limits | None = None,
@@ -175,27 +179,27 @@ class Repository:
         Raises what ``plan`` raises, before anything is fetched; AlreadyExistsError if the path exists,
         DatabaseLockedError if it is in use. What an interrupted restore leaves opens as nothing.
         """
-        wanted = target or Target.latest()
+        wanted = _target(target)
         if dry_run:
             return self.plan(wanted)
         wish = RestoreWish(
             attach=attach,
-            cold=None if cold is None else _store(cold),
+            cold=None if cold is None else to_place(cold, "cold= a directory, a URL or a Store"),
             source_options=self._source_place,
             delta=delta,
             lazy=lazy,
-            collections=None if collections is None else tuple(collections),
-            limits=limits or UNLIMITED,
+            collections=None if collections is None else _names(collections),
+            limits=_limits(limits),
             progress=progress,
         )
-        return restoring.run(self.open(), Path(path), wanted, wish)
+        return restoring.run(self.open(), to_path(path, "the directory of the restored database"), wanted, wish)
 
     def attach(self, path: Url) -> None:
         """Makes a restored or copied database the current one here; the old writer is shut out.
 
         Raises DatabaseLockedError if it is open, RepositoryInUseError if it does not descend from one that was here.
         """
-        attach.attach(self.open(), OsDir(Path(path)))
+        attach.attach(self.open(), OsDir(to_path(path, "the directory of a restored database")))
 
     # -- proving and copying
 
@@ -212,7 +216,9 @@ class Repository:
         ``deep``: also reads everything and compares checksums; ``sample``: a random share of it, 0.05 for 5%.
         ``resume``: a local file that remembers what was read, so that a deep run can be cut short and go on.
         """
-        wish = VerifyWish(deep, sample, None if resume is None else Path(resume), self._cold_store, progress)
+        wish = VerifyWish(
+            deep, sample, None if resume is None else to_path(resume, "resume= a file"), self._cold_store, progress
+        )
         return verify.verify(self.open().vault, wish)
 
     def copy_to(
@@ -228,7 +234,7 @@ class Repository:
         another key, which need not exist yet. Raises ArchiveConflictError if that one went another way since.
         """
         target = url if isinstance(url, Repository) else Repository(url, clock=self._clock, rng=self._rng)
-        wish = CopyWish(limits or UNLIMITED, progress, self._cold_store)
+        wish = CopyWish(_limits(limits), progress, self._cold_store)
         return copying.copy(self.open().vault, target.open_or_create().vault, wish)
 
     def open_or_create(self) -> OpenRepository:
@@ -256,7 +262,7 @@ class Repository:
         What other backups list, and what running backups, restores, verifications and copies need, stays. Raises
         BackupNotFoundError, StateError for the last one. ``dry_run``: only say what would go.
         """
-        return expiry.expire(self.open().vault, list(backups), reason, dry_run)
+        return expiry.expire(self.open().vault, _names(backups), reason, dry_run)
 
     # -- keys
 
@@ -283,14 +289,31 @@ class Repository:
         return f"Repository({self.url!r})"
 
 
-def _location(url: Url, options: Mapping[str, object] | None) -> Store:
-    return replace(_store(url), storage_options=options or {})
+def _location(url: Url | Store, options: Mapping[str, object] | None) -> Store:
+    place = to_place(url, "the repository's URL or directory")
+    return place if options is None else replace(place, storage_options=options)
 
 
-def _store(url: Url | Store) -> Store:
-    if isinstance(url, Store):
-        return url
-    return Store(url if isinstance(url, str) and "://" in url else Path(url))
+def _target(target: object) -> Target:
+    if target is None:
+        return Target.latest()
+    if not isinstance(target, Target):
+        raise InvalidInputError(
+            f"{target!r} is no target; give Target.time(...), Target.seq(...), .snapshot() or .backup()"
+        )
+    return target
+
+
+def _names(names: object) -> tuple[str, ...]:
+    if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise InvalidInputError(f"{names!r} is not usable; give a list of names")
+    return tuple(names)
+
+
+def _limits(limits: object) -> Limits:
+    if limits is not None and not isinstance(limits, Limits):
+        raise InvalidInputError(f"limits={limits!r} is not usable; give tiervdb.Limits(...)")
+    return limits or UNLIMITED
 
 
 def _same_service(location: Store, url: str) -> bool:

@@ -53,7 +53,7 @@ class VerifyWish:
     progress: Progress | None = None
 
     def __post_init__(self) -> None:
-        if self.sample is not None and not 0 < self.sample <= 1:
+        if self.sample is not None and (not isinstance(self.sample, int | float) or not 0 < self.sample <= 1):
             raise InvalidInputError(f"verify: sample={self.sample!r} is not usable; give a share above 0 and up to 1")
 
 

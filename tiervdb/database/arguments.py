@@ -1,30 +1,11 @@
-"""Arguments that several calls take: paths and notes."""
+"""Arguments that several calls take: notes; paths are in storage/given.py."""
 
 from __future__ import annotations
 
-from os import PathLike
-from pathlib import Path
-
 from tiervdb.errors import InvalidInputError
+from tiervdb.storage.given import to_path
 
-
-def to_path(path: object, what: str) -> Path:
-    """A local path, ``~`` expanded. InvalidInputError for anything else; ``what`` says what it is to be."""
-    if not isinstance(path, str | PathLike) or isinstance(
-        path.__fspath__() if isinstance(path, PathLike) else path, bytes
-    ):
-        raise InvalidInputError(f"{path!r} is no path; give {what}")
-    if not str(path):
-        raise InvalidInputError(f'an empty path was given; give {what}, or "." for the working directory')
-    if "://" in str(path):
-        raise InvalidInputError(
-            f"{str(path).split('://')[0]}:// is no local directory, where a database lives; give a directory, "
-            "and the URL as cold= for its cold segments"
-        )
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as error:
-        raise InvalidInputError(f"{str(path)!r} cannot be expanded ({error}); write the path out") from error
+__all__ = ["check_note", "to_path"]
 
 
 def check_note(note: object) -> str | None:

@@ -9,6 +9,7 @@ from datetime import datetime
 from tiervdb.backup import create, holdings, lineage
 from tiervdb.backup.create import Wish
 from tiervdb.backup.opened import OpenRepository
+from tiervdb.backup.pace import Limits
 from tiervdb.backup.sending import Progress
 from tiervdb.backup.source import Source
 from tiervdb.backup.values import Backup, BackupSketch, backup_value
@@ -133,5 +134,7 @@ def _check(wish: Wish) -> None:
         raise InvalidInputError(f'backup: kind={wish.kind!r} is not known; give "full", "incremental" or "auto"')
     if wish.cold not in {"copy", "reference"}:
         raise InvalidInputError(f'backup: cold={wish.cold!r} is not known; give "copy" or "reference"')
+    if not isinstance(wish.limits, Limits):
+        raise InvalidInputError(f"backup: limits={wish.limits!r} is not usable; give tiervdb.Limits(...)")
     if wish.label is not None and (not isinstance(wish.label, str) or not wish.label.strip()):
         raise InvalidInputError(f"backup: label={wish.label!r} is not usable; give a text")

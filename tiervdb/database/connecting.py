@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from os import PathLike
-from pathlib import Path
 
 from tiervdb.backup import archive_reader, hydrate, lineage
 from tiervdb.backup.hydrate import Hydrator
@@ -22,9 +21,10 @@ from tiervdb.errors import (
 from tiervdb.format import paths
 from tiervdb.format.documents import Identity
 from tiervdb.format.wal_record import chain_next
+from tiervdb.storage.directory_store import DirectoryStore
 from tiervdb.storage.hydrating_dir import HydratingDir
 from tiervdb.storage.local_dir import LocalDir
-from tiervdb.storage.open import Store
+from tiervdb.storage.open import Store, open_store
 
 _SHARD = 0
 _log = logging.getLogger("tiervdb")
@@ -147,8 +147,19 @@ def _end(local: LocalDir) -> tuple[int, bytes]:
 def _to_repository(given: Given) -> Repository | None:
     if given is None or isinstance(given, Repository):
         return given
-    if isinstance(given, Store):
-        return Repository(str(given.url), given.storage_options)
-    if isinstance(given, str | Path) or hasattr(given, "__fspath__"):
+    if isinstance(given, str | PathLike | Store):
         return Repository(given)
     raise InvalidInputError(f"open: repository={given!r} is not usable; give a URL, a directory or a Repository")
+
+
+def require_apart(local: LocalDir, repository: Repository) -> None:
+    """InvalidInputError where the repository would be lost with the database, or lies around it."""
+    place = open_store(repository.location, create=False)
+    if not isinstance(place, DirectoryStore):
+        return
+    mine, theirs = local.root.resolve(), place.local.root.resolve()
+    if mine.is_relative_to(theirs) or theirs.is_relative_to(mine):
+        raise InvalidInputError(
+            f"the repository {theirs} and the database {mine} lie one in the other; give the repository a directory of "
+            "its own, best on another disk"
+        )

@@ -129,6 +129,8 @@ def open_in(
     if known is not None and setting.copied == "clone":
         known = replace_identity(known, repository_url=None)
     repository = connecting.repository_for(protecting.repository, known)
+    if repository is not None:
+        connecting.require_apart(local, repository)
     coming = connecting.hydration_of(local, protecting.source or repository)
     hydrator = None
     if coming is not None:

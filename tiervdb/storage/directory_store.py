@@ -88,7 +88,7 @@ class DirectoryStore:
             return self.stat(key).etag
 
     def stat(self, key: str) -> ObjectStat:
-        path = self.local.path(key)
+        path = self.local.complete(key)
         with self._present(key), os_errors("looking at", path):
             found = path.stat()
             if not path.is_file():
@@ -116,7 +116,7 @@ class DirectoryStore:
 
     def copy(self, source: str, target: str) -> None:
         with self._present(source), self._writable(target):
-            origin = self.local.path(source)
+            origin = self.local.complete(source)
             if source == target:
                 return
             try:
@@ -130,7 +130,7 @@ class DirectoryStore:
         if not isinstance(other, DirectoryStore):
             raise FeatureUnavailableError(f"{self.url} cannot copy from {source.url}: it is no directory")
         with other._present(key), self._writable(target):
-            self._copy_in(other.local.path(key), target)
+            self._copy_in(other.local.complete(key), target)
 
     def close(self) -> None:
         """Nothing is open."""
