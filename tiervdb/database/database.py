@@ -149,21 +149,16 @@ class Database:
             pass
 
     def hydrate(self, progress: Progress | None = None) -> None:
-        """Fetches what a lazy restore left in the repository; does nothing where all is here.
-
-        ``progress(done, total)`` is called with bytes. Raises StorageError, CorruptionError; what came stays.
-        """
-        self._session.check()
-        if self._session.hydrator is not None:
-            self._session.hydrator.run(progress)
+        """Fetches what a lazy restore left in the repository. Raises StorageError, CorruptionError; what came stays."""
+        self._session.hydrate(progress)
 
     # -- tiers
 
     def demote(self, name: str, fraction: float = 1.0, *, progress: Progress | None = None) -> TierResult:
         """Moves rows of a collection to the cold store, the oldest first, until ``fraction`` (0 to 1) of it is there.
 
-        ``progress(done, total)`` is called with rows. Reading and writing go on meanwhile. Raises
-        StoreUnavailableError or StoreRefusedError; nothing is half moved then.
+        ``progress(done, total)`` is called with rows. Raises StoreUnavailableError or StoreRefusedError; nothing is
+        half moved then.
         """
         return tiers.demote(self._session, name, fraction, progress)
 
@@ -177,8 +172,7 @@ class Database:
     def plan_tiers(self, policy: TierPolicy) -> tuple[TierMove, ...]:
         """What background work would move now under a policy, each move with its reason; nothing moves.
 
-        Searches are counted by a writer with ``open(tiering=...)``; elsewhere age alone decides. Raises
-        InvalidInputError.
+        Searches are counted by a writer with ``open(tiering=...)``; elsewhere age alone decides. InvalidInputError.
         """
         return tiers.plan_tiers(self._session, policy)
 
@@ -212,8 +206,7 @@ class Database:
     def pins(self) -> PinList:
         """What keeps files from being deleted: snapshots, readers and clones, also of other processes and machines.
 
-        Clones' pins lie in a shared cold store, which is asked now. One that is away is no error: ``.away`` of the list
-        says so, and a warning is logged.
+        Clones' pins lie in a shared cold store, which is asked now; where it is away, ``.away`` of the list says so.
         """
         return pins.list_pins(self._session)
 
@@ -263,10 +256,9 @@ class Database:
     ) -> Recovery:
         """Brings rows of an earlier state back as one commit; a collection that was dropped is made again.
 
-        ``mode``: rows that are "missing" now, those that are there but "changed", or "all" of them; ``where``,
-        ``params``: only those that matched then. ``leave_out``: columns that are gone since and are to stay so.
-        ``dry_run``: only say what would come back. Rows that are new since stay. Raises SchemaError where the
-        collection is another one now.
+        ``mode``: rows that are "missing" now, those that are there but "changed", or "all"; ``where``, ``params``: only
+        those that matched then. ``leave_out``: columns that are gone since and are to stay so. ``dry_run``: only say
+        what would come back. Rows that are new since stay. Raises SchemaError where the collection is another one now.
         """
         wish = RecoverWish(mode, where, params, leave_out)
         return history.recover(self._session, name, _past(self, before), wish, dry_run)
@@ -293,8 +285,7 @@ class Database:
     ) -> pa.Table:
         """What was committed when, oldest first: timeline, seq, time, collection, operation, upserted, deleted, note.
 
-        ``since``, ``until``: the first and the last to show, a seq or a time with a zone. A commit has a row for each
-        operation and collection.
+        ``since``, ``until``: a seq or a time with a zone. A commit has a row for each operation and collection.
         """
         return report.log(self._session, since, until, collection)
 
@@ -313,18 +304,15 @@ class Database:
         """Backs up the newest state, both tiers with their indexes, while reading and writing go on.
 
         ``kind``: "full" sends all, "incremental" only what no listed backup has, "auto" what is possible; each lists
-        all that it needs. ``cold``: "copy" cold objects too, inside the store where it can, or leave them by
-        "reference", pinned. ``progress(done, total)`` is called with bytes. ``dry_run``: only say what would be sent.
-
-        Raises NoRepositoryError, CorruptionError if something is missing or damaged, FencedError, StorageError;
-        nothing is listed then, and calling it again goes on without sending again what is there.
+        all that it needs. ``cold``: "copy" cold objects, or leave them by "reference". ``progress(done, total)``
+        is called with bytes. ``dry_run``: only say what would be sent. Raises NoRepositoryError, CorruptionError,
+        FencedError, StorageError: nothing is listed then, and another call goes on where this one ended.
         """
         wish = Wish(kind, cold, label, limits or UNLIMITED)
         return backups.backup(self._session, wish, progress, dry_run)
 
     def archive(self) -> Archived:
-        """Ships the log to the repository now; how far all is archived then. Raises NoRepositoryError, FencedError,
-        ArchiveConflictError, StorageError."""
+        """Ships the log now. Raises NoRepositoryError, FencedError, ArchiveConflictError, StorageError."""
         return backups.archive(self._session)
 
     # -- how it stands

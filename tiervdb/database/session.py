@@ -117,6 +117,12 @@ class Session:
             found = commit_log.read(env.local, env.shard, view.seq, {**logged, **names})
         return commit_log.table(found)
 
+    def hydrate(self, progress: Callable[[int, int], None] | None) -> None:
+        """Fetches what a lazy restore left elsewhere, if anything."""
+        self.check()
+        if self.hydrator is not None:
+            self.hydrator.run(progress)
+
     def close(self) -> None:
         """Ends it, once; a second call and a call in a forked child do nothing, for the parent still uses the files."""
         with self._lock:
