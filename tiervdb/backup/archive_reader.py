@@ -23,9 +23,11 @@ def headers(vault: Vault, timeline: str, shard: int, damaged: Damaged | None = N
     """The heads of all parts, by number, fences and gaps too. Raises StorageError, CorruptionError; ``damaged``: see
     ``Vault.read_all``."""
 
-    def one(entry: ObjectStat) -> PartHeader | CorruptionError:
+    def one(entry: ObjectStat) -> PartHeader | CorruptionError | None:
         try:
             return _header(vault, entry)
+        except ObjectNotFoundError:
+            return None  # an expiry deleted it since it was listed
         except CorruptionError as error:
             return error
 
@@ -37,7 +39,7 @@ def headers(vault: Vault, timeline: str, shard: int, damaged: Damaged | None = N
             if damaged is None:
                 raise head
             damaged(entry.key, head)
-    return [head for head in heads if not isinstance(head, CorruptionError)]
+    return [head for head in heads if isinstance(head, PartHeader)]
 
 
 def last_header(vault: Vault, timeline: str, shard: int) -> PartHeader | None:
