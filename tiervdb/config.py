@@ -23,7 +23,8 @@ DEFAULT_RESIDENT_BYTES = 2 * GIB
 class TierPolicy:
     """When background work moves segments between the tiers by itself. Limits hold for each collection by itself.
 
-    It is not remembered: give it at each opening. Without one, rows move only by ``demote()`` and ``promote()``.
+    It is not remembered: give it at each opening. Without one, rows move only by ``demote()`` and ``promote()``. A
+    segment of which nine tenths would go moves whole.
     """
 
     hot_max_bytes: int | None = None  # local bytes of hot segments; above it, the least searched and oldest go

@@ -94,3 +94,9 @@ def test_bad_questions(path: Path, run: Run) -> None:
         result = run("search", path, "points", *arguments, exit_code=2)
         assert complaint in result.stderr
         assert result.stdout == ""
+
+
+def test_columns_with_commas_or_repeated(path: Path, ask: Ask) -> None:
+    for options in (("--columns", "number,colour"), ("--columns", "number", "--columns", "colour")):
+        [hit] = ask("search", path, "points", "--like", "p1", "-k", 1, *options)["hits"]
+        assert {"number", "colour"} <= set(hit)

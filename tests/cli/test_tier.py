@@ -38,6 +38,7 @@ def test_a_policy_is_carried_out(run: Run, ask: Ask, path: Path) -> None:
     assert (document["done"], document["moves"][0]["rows"]) == (True, 60)
     assert tiers(path) == (40, 60)
     assert "nothing is to be moved" in run("tier", path, "--hot-max-rows", 50).stdout
+    assert "no limit was given, and a policy is not remembered" in run("tier", path, "--dry-run").stdout
     assert "nothing is to be moved" in run("tier", "apply", path, "--demote-after", "1d", "--dry-run").stdout
 
 

@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from tiervdb.database.hits import Hits, SearchStats
+from tiervdb.database.hits import Hit, Hits, SearchStats
 from tiervdb.errors import FeatureUnavailableError
 
 
@@ -95,3 +95,10 @@ def test_what_the_search_did_comes_along() -> None:
 def test_it_shows_what_it_is() -> None:
     assert repr(one()) == "<Hits of 1 query: 2 rows ['a': 0.1, 'b': 0.2]>"
     assert repr(several()) == "<Hits of 3 queries: 3 rows [7: 0.1, 8: 0.2, 9: 0.3]>"
+
+
+def test_a_column_that_was_not_asked_for() -> None:
+    hit = Hit(0, "a", 0.5, {"rank": 1})
+    assert (hit["id"], hit["rank"]) == ("a", 1)
+    with pytest.raises(KeyError, match=r"'pos' is not in this hit; its columns: rank\. search\(columns"):
+        hit["pos"]

@@ -38,7 +38,9 @@ Params = Annotated[
     list[str] | None,
     typer.Option("--param", help="Value of the next ? in --where, as JSON or plain text. Repeat for each."),
 ]
-Columns = Annotated[str | None, typer.Option("--columns", help="Names with commas between them, or * for all.")]
+Columns = Annotated[
+    list[str] | None, typer.Option("--columns", help="Names with commas between them, or * for all. May be repeated.")
+]
 At = Annotated[str | None, typer.Option("--at", help="Read the database as of this snapshot.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 
@@ -55,11 +57,12 @@ def _parameter(text: str) -> Any:
         return text
 
 
-def column_names(given: str | None) -> list[str] | str | None:
-    """``--columns``: None, ``"*"`` or the names."""
-    if given is None or given == "*":
-        return given
-    return [name.strip() for name in given.split(",") if name.strip()]
+def column_names(given: list[str] | str | None) -> list[str] | str | None:
+    """``--columns``: None, ``"*"`` or the names, in the order given."""
+    if given is None:
+        return None
+    names = [name.strip() for text in ([given] if isinstance(given, str) else given) for name in text.split(",")]
+    return "*" if "*" in names else list(dict.fromkeys(name for name in names if name))
 
 
 def point_in_time(option: str, given: str | None) -> datetime | None:

@@ -69,7 +69,12 @@ def apply(
     for move in moves:
         what = f"{'would move' if dry_run else 'due'}: {readable.plural(move.rows, 'row')} of {move.collection!r}"
         output.say(f"{what} to {move.to}, segment {move.segment[:8]}: {move.reason}")
-    output.say("nothing is to be moved" if not moves else "" if dry_run else "done")
+    if not moves:
+        limits = hot_max_rows is not None or hot_max_bytes is not None or age is not None
+        hint = "" if limits else ": no limit was given, and a policy is not remembered. See --help for the limits"
+        output.say(f"nothing is to be moved{hint}")
+    elif not dry_run:
+        output.say("done")
 
 
 @app.command("demote")

@@ -62,7 +62,13 @@ class Hit:
     columns: dict[str, Any] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Any:
-        return getattr(self, name) if name in {"query", "id", "distance"} else self.columns[name]
+        """``query``, ``id``, ``distance`` or a column that was asked for; KeyError says which there are."""
+        if name in {"query", "id", "distance"}:
+            return getattr(self, name)
+        if name not in self.columns:
+            there = ", ".join(self.columns) or "none were asked for"
+            raise KeyError(f"{name!r} is not in this hit; its columns: {there}. search(columns=[...]) asks for them")
+        return self.columns[name]
 
 
 class Hits:

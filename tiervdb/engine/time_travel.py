@@ -68,5 +68,5 @@ def _nearest(held: Sequence[Stretch], seq: int) -> str:
     after = [s.first_seq for s in held if s.first_seq > seq]
     near = [str(n) for n in (max(before, default=None), min(after, default=None)) if n is not None]
     spans = ", ".join(sorted({f"{s.first_seq} to {s.last_seq}" for s in held}))
-    nearest = " and ".join(near) or "none"
+    nearest = " and ".join(near) or str(min(s.first_seq for s in held))
     return f"the nearest that can be opened: {nearest} (held: {spans}). A snapshot keeps a state for later"
