@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from tests.backup.conftest import World, create, ids_of, put, vectors
 from tests.support.faulty_store import FaultyStore
 from tiervdb.backup import holdings, leases, opened
-from tiervdb.backup.pace import Limits, Pace
+from tiervdb.backup.pace import Limits, Pace, giving_way
 from tiervdb.backup.repository import Repository
 from tiervdb.backup.values import Backup, BackupSketch
 from tiervdb.clock import ManualClock
@@ -89,6 +90,17 @@ def test_the_pace() -> None:
     clock.advance(10)
     pace.request(1)
     assert slept == [0.5, 1.0]
+
+
+def test_commits_wait_less_for_a_backup_and_no_setting_is_left(db: Database) -> None:
+    before = sys.getswitchinterval()
+    seen: list[float] = []
+    made(db, progress=lambda done, total: seen.append(sys.getswitchinterval()))
+    assert max(seen) == pytest.approx(0.0005)
+    assert sys.getswitchinterval() == before
+    with giving_way, giving_way:
+        assert sys.getswitchinterval() == pytest.approx(0.0005)
+    assert sys.getswitchinterval() == before
 
 
 def test_both_tiers_with_their_indexes(world: World, db: Database) -> None:

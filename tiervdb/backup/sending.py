@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tiervdb.backup.backup_plan import Content, Item
 from tiervdb.backup.leases import Renew
-from tiervdb.backup.pace import Limits, Pace
+from tiervdb.backup.pace import Limits, Pace, giving_way
 from tiervdb.backup.vault import Vault
 from tiervdb.errors import CorruptionError, FeatureUnavailableError, ObjectNotFoundError, StorageError
 from tiervdb.format import paths as local_paths
@@ -66,7 +66,7 @@ class Sender:
                     progress(done, total)
                 self.renew()
 
-        with ThreadPoolExecutor(self.limits.parallel, thread_name_prefix="tiervdb-backup") as pool:
+        with giving_way, ThreadPoolExecutor(self.limits.parallel, thread_name_prefix="tiervdb-backup") as pool:
             futures = [pool.submit(one, item) for item in sorted(items, key=lambda i: -i.size)]
         for future in futures:
             future.result()
