@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -12,7 +15,8 @@ from tiervdb.storage.object_store import ByteRange, ObjectStore
 from tiervdb.storage.os_errors import os_errors
 from tiervdb.storage.wave import read_together
 
-_AT_ONCE = 16  # frames that are read, side by side, and held at a time
+_AT_ONCE = 7  # frames that one request brings: just below the length at which requests are split
+_AHEAD = 4  # requests in flight while a whole object is read
 
 
 def encoded(writer: FrameWriter, file: IO[bytes], path: Path) -> Iterator[bytes]:
@@ -42,8 +46,14 @@ class FramedObject:
         self._reader.check_header(header)
         self.table = table[0] if table else b""
         frames = self._reader.frames(self.table)
-        for first in range(0, len(frames), _AT_ONCE):
-            yield from self._decoded(frames[first : first + _AT_ONCE])
+        groups = iter([frames[first : first + _AT_ONCE] for first in range(0, len(frames), _AT_ONCE)])
+        with ThreadPoolExecutor(_AHEAD, thread_name_prefix="tiervdb-frames") as pool:
+            asked = deque((group, pool.submit(self._fetched, group)) for group in islice(groups, _AHEAD))
+            while asked:
+                group, coming = asked.popleft()
+                pieces = coming.result()
+                asked.extend((more, pool.submit(self._fetched, more)) for more in islice(groups, 1))
+                yield from self._decoded(group, pieces)
 
     def ranges(self, ranges: Sequence[ByteRange]) -> list[bytes]:
         """The plain bytes of each range; only the frames that hold them are read."""
@@ -53,7 +63,8 @@ class FramedObject:
         numbers = sorted({number for wanted in ranges for number in _numbers(wanted)})
         if numbers and numbers[-1] >= len(frames):
             raise self._reader.damaged(f"it has no frame {numbers[-1]}, but {len(frames)} frames")
-        plain = dict(zip(numbers, self._decoded([frames[number] for number in numbers]), strict=True))
+        touched = [frames[number] for number in numbers]
+        plain = dict(zip(numbers, self._decoded(touched, self._fetched(touched)), strict=True))
         return [self._cut(plain, wanted) for wanted in ranges]
 
     def _table_span(self) -> list[ByteRange]:
@@ -62,8 +73,10 @@ class FramedObject:
             raise self._reader.damaged("it is shorter than its header and its table of frames")
         return [ByteRange(start, length)] if length else []
 
-    def _decoded(self, frames: Sequence[Frame]) -> Iterator[bytes]:
-        pieces = self._read([ByteRange(frame.start, frame.length) for frame in frames])
+    def _fetched(self, frames: Sequence[Frame]) -> list[bytes]:
+        return self._read([ByteRange(frame.start, frame.length) for frame in frames])
+
+    def _decoded(self, frames: Sequence[Frame], pieces: Sequence[bytes]) -> Iterator[bytes]:
         for frame, piece in zip(frames, pieces, strict=True):
             yield self._reader.decode(frame, piece)
 
