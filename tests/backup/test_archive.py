@@ -118,6 +118,30 @@ def test_damage_in_a_part_is_named(world: World, db: Database) -> None:
         assert not (world.folder / "x").exists()
 
 
+def test_a_damaged_end_of_the_archive_keeps_nobody_from_opening(world: World, db: Database) -> None:
+    for first in (20, 30):
+        put(db, first)
+        db.archive()
+    db.close()
+    path = max(p for p in (world.folder / "repository" / "wal").rglob("*") if p.is_file())
+    path.write_bytes(path.read_bytes()[:20])
+    with world.open() as again:
+        put(again, 40)
+        with pytest.raises(CorruptionError, match=path.name):
+            again.archive()
+        backup = made(again)
+        (finding,) = world.repository().verify().findings
+        assert path.name in finding.object
+        assert "delete it" in finding.advice
+        path.unlink()
+        assert again.archive().seq == again.seq
+        assert world.repository().verify(deep=True).ok
+        world.repository().restore(world.folder / "x")
+        with world.open_alone("x") as restored:
+            assert ids_of(restored) == ids_of(again)
+        assert backup.seq == again.seq
+
+
 def test_the_local_log_stays_until_it_is_archived(world: World) -> None:
     world.options = world.options.__class__(background=False, wal_file_bytes=500)
     repository, faulty = with_faults(world)

@@ -18,6 +18,10 @@ BACKUP_ADVICE = (
 LOG_ADVICE = (
     "Make a backup now: from it on everything can be restored again; bring the part back from an off-site copy."
 )
+_PART_ADVICE = (
+    "Bring the part back from an off-site copy. Without one, delete it if it is the last of its timeline: the writer "
+    "sends it again, or records a gap; and make a backup."
+)
 REFERENCE_ADVICE = 'Make a full backup with cold="copy" while the database still has these rows.'
 _DOCUMENT_ADVICE = "Bring the document back from an off-site copy."
 
@@ -72,7 +76,7 @@ def _meaning(key: paths.RepositoryKey | None) -> tuple[str, str]:
         case paths.BackupKey(id):
             return id, BACKUP_ADVICE
         case paths.PartKey(timeline, _, n):
-            return f"timeline {timeline[:_SHOWN]} from its part {n} on", LOG_ADVICE
+            return f"timeline {timeline[:_SHOWN]} from its part {n} on", _PART_ADVICE
         case paths.ExpirationKey(id):
             return f"the reason why backup {id} is not listed", _DOCUMENT_ADVICE
         case paths.TimelineKey(id):

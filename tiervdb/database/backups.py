@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,10 +17,12 @@ from tiervdb.backup.values import Backup, BackupSketch, backup_value
 from tiervdb.database.history import session_at
 from tiervdb.database.protection import Protection
 from tiervdb.database.session import Session
-from tiervdb.errors import InvalidInputError, NoRepositoryError, StateError
+from tiervdb.errors import CorruptionError, InvalidInputError, NoRepositoryError, StateError
 from tiervdb.format.repository_documents import BackupDocument, RepositoryEpoch
 from tiervdb.target import Target
 from tiervdb.types import to_datetime
+
+_log = logging.getLogger("tiervdb")
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,19 @@ def backup(session: Session, wish: Wish, progress: Progress | None, dry_run: boo
         if dry_run:
             return _sketch(source, wish, _listed(opened))
         if session.protection is not None and session.protection.mode != "off":
-            session.protection.archiver.ship()  # so that the archive reaches what the backup holds
+            _ship(session.protection)  # so that the archive reaches what the backup holds
         document = create.create(
             opened.vault, source, wish, _epoch(session, opened), opened.id, lambda: _listed(opened), progress
         )
     return backup_value(document)
+
+
+def _ship(protection: Protection) -> None:
+    """An archive that is damaged at its end needs a backup all the more, and a backup holds its own log."""
+    try:
+        protection.archiver.ship()
+    except CorruptionError as error:
+        _log.warning("the archive cannot be continued, and the backup is made without: %s", error)
 
 
 def archive(session: Session) -> Archived:

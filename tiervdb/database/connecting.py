@@ -13,6 +13,7 @@ from tiervdb.engine.log_files import Record
 from tiervdb.engine.manifest_store import ManifestStore
 from tiervdb.errors import (
     ArchiveConflictError,
+    CorruptionError,
     InvalidInputError,
     RepositoryInUseError,
     SettingsMismatchError,
@@ -78,13 +79,22 @@ def prepare(repository: Repository, identity: Identity | None) -> None:
 def bring_back(repository: Repository, local: LocalDir, identity: Identity) -> None:
     """Adds to the log what the archive holds beyond it, say after an older copy of the directory was put back.
 
-    A repository that is away is no reason not to open. ArchiveConflictError if the archive went another way.
+    A repository that is away, or an archive whose end cannot be read, is no reason not to open. ArchiveConflictError if
+    the archive went another way.
     """
     try:
         found = repository.open()
         last = archive_reader.last_header(found.vault, identity.timeline.id, _SHARD)
     except StorageError as error:
         _log.warning("%s: its repository cannot be asked now, and it opens without: %s", local.root, error)
+        return
+    except CorruptionError as error:
+        _log.warning(
+            "%s: the end of its archive cannot be read, and it opens without. Nothing is archived until that is "
+            "mended: %s. `tiervdb verify` says what to do",
+            local.root,
+            error,
+        )
         return
     if last is None or last.kind == "gap":
         return
