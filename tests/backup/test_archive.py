@@ -7,16 +7,19 @@ from itertools import pairwise
 
 import pytest
 
+import tiervdb
 from tests.backup.conftest import World, create, ids_of, put
 from tests.backup.test_backup import made, use_faulty
 from tests.support.faulty_store import FaultyStore
 from tiervdb.backup import archive_reader, opened, wal_archive
 from tiervdb.backup.repository import Repository
+from tiervdb.backup.values import RestoreResult
 from tiervdb.database.database import Database
 from tiervdb.errors import (
     ArchiveConflictError,
     CommitOutcomeUnknown,
     CorruptionError,
+    InvalidInputError,
     OutsideWindowError,
     StoreUnavailableError,
     WritesRefusedError,
@@ -350,7 +353,94 @@ def test_existing_databases_begin_to_archive(world: World) -> None:
         db.archive()
         seq = db.seq
     window = world.repository().windows()[-1]
-    assert (window.first_seq, window.last_seq) == (backup.first_seq, seq)
+    assert (window.first_seq, window.last_seq) == (0, seq)  # its log was here from the first commit on
+    assert window.backups == (backup.id,)
+
+
+def test_a_log_without_a_backup_can_be_restored(world: World) -> None:
+    with world.open(mode="sync") as db:
+        create(db)
+        put(db, 0)
+        at = db.seq, ids_of(db)
+        put(db, 10)
+        whole = db.seq, ids_of(db)
+    repository = world.repository()
+    assert repository.backups() == []
+    (window,) = repository.windows()
+    assert (window.first_seq, window.last_seq, window.backups) == (0, 3, ())
+    for lazy in (False, True):
+        repository.restore(world.folder / f"then-{lazy}", Target.seq(at[0]), lazy=lazy)
+        result = repository.restore(world.folder / f"now-{lazy}", lazy=lazy)
+        assert isinstance(result, RestoreResult)
+        assert result.backup == "origin"
+        for name, expected in ((f"then-{lazy}", at), (f"now-{lazy}", whole)):
+            with world.open_alone(name) as db:
+                assert (db.seq, ids_of(db)) == expected
+    repository.restore(world.folder / "empty", Target.seq(0))
+    with world.open_alone("empty") as db:
+        assert db.collections() == []
+    repository.restore(world.folder / "attached", attach=True)
+    with world.open_alone("attached") as db:
+        put(db, 20)
+        assert db.archive().seq == 4
+    assert repository.plan().seq == 4
+    assert repository.verify(deep=True).ok
+
+
+def test_sync_commits_need_something_to_restore_them_onto(world: World) -> None:
+    world.options = world.options.__class__(background=False, wal_file_bytes=500, small_floats=200)
+    with world.open_alone("db") as db:
+        create(db)
+        for first in range(0, 50, 10):
+            put(db, first)
+        db.flush()
+        db.maintain()
+        rows = ids_of(db)
+    with world.open(mode="sync") as db:
+        with pytest.raises(WritesRefusedError, match="call backup"):
+            put(db, 100)
+        assert ids_of(db) == rows
+        made(db)
+        put(db, 100)
+        seq, rows = db.seq, ids_of(db)
+    world.repository().restore(world.folder / "x")
+    with world.open_alone("x") as restored:
+        assert (restored.seq, ids_of(restored)) == (seq, rows)
+
+
+def test_sync_after_a_time_without_an_archive(world: World) -> None:
+    world.options = world.options.__class__(background=False, wal_file_bytes=500, small_floats=200)
+    with world.open() as db:
+        create(db)
+        made(db)
+        db.archive()
+    with world.open(mode="off") as db:
+        for first in range(0, 50, 10):
+            put(db, first)
+        db.flush()
+        db.maintain()
+    with world.open(mode="sync") as db:
+        with pytest.raises(WritesRefusedError, match="call backup"):
+            put(db, 100)
+        made(db)
+        put(db, 100)
+        assert world.repository().plan().seq == db.seq
+
+
+def test_sync_with_a_repository_that_was_never_asked_writes_nothing(world: World) -> None:
+    repository, faulty = with_faults(world)
+    with world.open(repository=repository, mode="sync") as db:
+        faulty.away = True
+        with pytest.raises(WritesRefusedError, match="nothing was written"):
+            create(db)
+        faulty.away = False
+        create(db)
+        assert db.seq == 1
+
+
+def test_sync_has_nothing_to_drop(world: World) -> None:
+    with pytest.raises(InvalidInputError, match="nothing to drop"):
+        tiervdb.open(world.folder / "db", repository=world.folder / "r", archive="sync", archive_behind="drop")
 
 
 def test_an_opened_repository_is_opened_once(world: World) -> None:

@@ -85,7 +85,7 @@ def test_attaching_at_an_earlier_point(world: World, db: Database) -> None:
         assert new.seq == 4
     repository = world.repository()
     first, second = repository.windows()
-    assert (first.first_seq, first.last_seq) == (2, 4)
+    assert (first.first_seq, first.last_seq) == (0, 4)
     assert (second.first_seq, second.last_seq) == (4, 4)
     repository.restore(world.folder / "old end", Target.seq(4, timeline=first.timeline))
     with world.open_alone("old end") as old:

@@ -22,7 +22,8 @@ def repository(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 
 
 def test_from_a_backup_to_a_restore(path: Path, repository: Path, tmp_path: Path, run: Run, ask: Ask) -> None:
-    assert "nothing can be restored yet" in run("windows").stdout
+    [unbacked] = ask("windows")
+    assert (unbacked["first_seq"], unbacked["backups"]) == (0, [])
     assert "would make a full backup" in run("backup", path, "--dry-run").stdout
     made = ask("backup", path, "--label", "first")
     assert (made["kind"], made["label"]) == ("full", "first")

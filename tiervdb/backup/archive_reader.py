@@ -48,6 +48,12 @@ def last_header(vault: Vault, timeline: str, shard: int) -> PartHeader | None:
     return _header(vault, found[-1]) if found else None
 
 
+def numbers(vault: Vault, timeline: str, shard: int) -> set[int]:
+    """Those of all parts that are there."""
+    parsed = (paths.parse(entry.key) for entry in _listed(vault, timeline, shard))
+    return {key.n for key in parsed if isinstance(key, paths.PartKey)}
+
+
 def header(vault: Vault, timeline: str, shard: int, n: int) -> PartHeader | None:
     """The head of one part; None if there is none."""
     key = paths.PartKey(timeline, shard, n).key

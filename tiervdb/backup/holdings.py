@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from tiervdb.backup import archive_reader, lineage, listing
+from tiervdb.backup import archive_reader, lineage, listing, origin
 from tiervdb.backup.lineage import Branch, Lineage
 from tiervdb.backup.vault import Damaged, Vault
 from tiervdb.errors import CorruptionError
@@ -106,9 +106,11 @@ def shard_of(backup: BackupDocument) -> ShardBackup:
 
 
 def on_history(holdings: Holdings, history: Sequence[Branch]) -> list[BackupDocument]:
-    """The listed backups whose manifests are states that a history goes through, oldest first."""
+    """The listed backups whose manifests are states that a history goes through, oldest first; before them its origin,
+    if the archive begins there."""
     branches = {branch.timeline: branch for branch in history}
-    return [
+    begins = origin.of(holdings.lineage, history, _parts(holdings, history[-1]), SHARD) if history else None
+    return [backup for backup in (begins,) if backup is not None] + [
         backup
         for backup in holdings.backups
         if (branch := branches.get(backup.timeline.id)) is not None

@@ -151,6 +151,7 @@ def _register(vault: Vault, identity: Identity) -> None:
         timeline=identity.timeline,
         database_id=identity.database_id,
         ancestors=identity.ancestors,
+        cold_url=identity.cold_url,
         shards=identity.shards,
         created_us=vault.clock.now_us(),
     )

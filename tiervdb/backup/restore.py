@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tiervdb.backup import fetching, hydrate, leases, restore_cold
+from tiervdb.backup import archive_reader, fetching, hydrate, leases, origin, restore_cold
 from tiervdb.backup.destination import Destination
 from tiervdb.backup.fetching import Fetched
 from tiervdb.backup.holdings import shard_of
 from tiervdb.backup.listing import is_listed
 from tiervdb.backup.log_reader import LogReader, require_chain
 from tiervdb.backup.opened import OpenRepository
+from tiervdb.backup.origin import is_origin
 from tiervdb.backup.restore_plan import RestorePlan
 from tiervdb.backup.sending import Progress
 from tiervdb.backup.vault import Vault
@@ -76,7 +77,7 @@ def restore(
     if lock is None:
         raise DatabaseLockedError(f"another restore to {where.parent.path(where.name)} is running; wait for it")
     try:
-        with leases.take(vault, "restore", backups=[plan.backup.id], timelines=_timelines(plan)):
+        with leases.take(vault, "restore", backups=_backups(plan), timelines=_timelines(plan)):
             _require_listed(vault, plan)
             return _Run(vault, opened.id, where, staging, progress).finish(plan, settle, finish)
     finally:
@@ -143,7 +144,7 @@ class _Run:
         """Says in the directory what is still to come, and pins it in the repository."""
         if not later:
             return
-        pin = leases.pin(self._vault, identity.database_id, self._path, [plan.backup.id], [])
+        pin = leases.pin(self._vault, identity.database_id, self._path, _backups(plan), [])
         document = HydrationDocument(
             url=self._vault.url, repository=self._repository_id, pin=pin.id, files=tuple(later)
         )
@@ -195,6 +196,8 @@ def written_collections(reader: LogReader, plan: RestorePlan) -> frozenset[int]:
 
 def read_manifest(vault: Vault, plan: RestorePlan) -> Manifest:
     """The manifest of the plan's backup, checked against what the document says."""
+    if is_origin(plan.backup):
+        return origin.manifest_of(plan.backup)
     shard = shard_of(plan.backup)
     listed = shard.manifest
     name = f"the manifest of backup {plan.backup.id}"
@@ -235,13 +238,28 @@ def settled(cold: Identity, identity: Identity, seq: int, time_us: int) -> Ident
     return msgspec.structs.replace(identity, timeline=timeline, cold_url=cold.cold_url, borrowed=cold.borrowed)
 
 
+def _backups(plan: RestorePlan) -> list[str]:
+    return [] if is_origin(plan.backup) else [plan.backup.id]
+
+
 def _timelines(plan: RestorePlan) -> list[str]:
     return sorted({step.stretch.part.timeline for step in plan.steps if step.stretch.part is not None})
 
 
 def _require_listed(vault: Vault, plan: RestorePlan) -> None:
-    if not is_listed(vault, plan.backup.id):
+    if is_origin(plan.backup):
+        _require_log(vault, plan)
+    elif not is_listed(vault, plan.backup.id):
         raise OutsideWindowError(f"backup {plan.backup.id} was expired just now; plan the restore again")
+
+
+def _require_log(vault: Vault, plan: RestorePlan) -> None:
+    """The log that an origin needs may go until its lease is there."""
+    parts = [part for step in plan.steps if (part := step.stretch.part) is not None]
+    for timeline in {part.timeline for part in parts}:
+        there = archive_reader.numbers(vault, timeline, shard_of(plan.backup).shard)
+        if any(part.n not in there for part in parts if part.timeline == timeline):
+            raise OutsideWindowError("the log from the first commit on was expired just now; plan the restore again")
 
 
 def _check_target(where: Destination) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from tiervdb.backup.holdings import shard_of
+from tiervdb.backup.origin import ORIGIN
 from tiervdb.backup.restore_plan import RestorePlan
 from tiervdb.backup.windows import Window
 from tiervdb.format.repository_documents import BackupDocument
@@ -70,7 +71,8 @@ class BackupSketch:
 class PlannedRestore:
     """What a restore would fetch. ``estimated_seconds``: at 100 MB/s and 50 ms a request; a drill measures it.
 
-    ``parts``: of the archived log, to be read and replayed up to ``seq``.
+    ``parts``: of the archived log, to be read and replayed up to ``seq``. ``backup``: what it starts from; "origin" is
+    the empty database, where the log begins with its first commit.
     """
 
     target: str
@@ -87,10 +89,16 @@ class PlannedRestore:
     def __str__(self) -> str:
         return (
             f"restore {self.target}: commit {self.seq} of timeline {self.timeline}\n"
-            f"  from backup {self.backup} ({self.backup_time.isoformat()}): {self.files} files, {self.file_bytes:,} "
-            f"bytes\n  then {self.parts} parts of the archived log, {self.log_bytes:,} bytes\n"
+            f"  from {self._base}: {self.files} files, {self.file_bytes:,} bytes\n"
+            f"  then {self.parts} parts of the archived log, {self.log_bytes:,} bytes\n"
             f"  about {self.estimated_seconds:.0f} s"
         )
+
+    @property
+    def _base(self) -> str:
+        if self.backup == ORIGIN:
+            return "the empty database that it began as"
+        return f"backup {self.backup} ({self.backup_time.isoformat()})"
 
 
 @dataclass(frozen=True)

@@ -137,12 +137,25 @@ class Archiver:
         self._epoch_of()
         last = archive_reader.last_header(vault, source.timeline, source.shard)
         if last is None:
-            return ArchivePosition(0, *source.beginning())
+            return self._first(vault)
         if last.kind == "fence":
             raise _fenced(vault, last)
         position = ArchivePosition(last.n, last.last_seq, last.last_time_us, bytes.fromhex(last.after))
         self._require_ours(vault, last)
         return position
+
+    def _first(self, vault: Vault) -> ArchivePosition:
+        """Where an archive begins that has no part yet."""
+        begins = self._source.beginning()
+        if begins[0] > self._source.fork_seq:
+            _log.warning(
+                "%s: the log of %s begins after commit %d: what is archived from now on can be restored once there is "
+                "a backup. Make one now",
+                vault.url,
+                self._source.local.root,
+                begins[0],
+            )
+        return ArchivePosition(0, *begins)
 
     def _require_ours(self, vault: Vault, last: PartHeader) -> None:
         """The records of the last part must be those of our log, as far as it still has them."""

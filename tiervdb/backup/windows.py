@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tiervdb.backup.holdings import Holdings, Stretch, on_history, shard_of, stretches
 from tiervdb.backup.lineage import Branch
+from tiervdb.backup.origin import ORIGIN
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,7 @@ class Window:
     """Every state from ``first_seq`` to ``last_seq`` of a timeline can be restored.
 
     Times are UTC microseconds; nothing was committed between that of ``last_seq`` and ``last_time_us``.
-    ``backups``: those that its states start from.
+    ``backups``: those that its states start from; none where they start from the empty database.
     """
 
     timeline: str
@@ -54,6 +55,12 @@ def reaches(holdings: Holdings, history: Sequence[Branch]) -> list[Reach]:
     return found
 
 
+def can_restore(holdings: Holdings, timeline: str, seq: int) -> bool:
+    """Whether the state after a commit of a timeline can be restored."""
+    history = holdings.lineage.history(timeline)
+    return any(reach.first <= seq <= reach.until for reach in reaches(holdings, history))
+
+
 def _follow(seq: int, time_us: int, held: Sequence[Stretch]) -> tuple[int, int]:
     """How far the records go on from a seq without a gap, and the time there."""
     while True:
@@ -87,7 +94,8 @@ def _clipped(holdings: Holdings, reach: Reach, own: Branch) -> Window | None:
     if not own.holds(first):
         first, first_time_us = own.low + 1, own.line.fork_time_us or own.line.created_us
     through = _complete_through(holdings, own.timeline, reach)
-    return Window(own.timeline, first, reach.until, first_time_us, through, (reach.backup,))
+    backups = () if reach.backup == ORIGIN else (reach.backup,)
+    return Window(own.timeline, first, reach.until, first_time_us, through, backups)
 
 
 def _complete_through(holdings: Holdings, timeline: str, reach: Reach) -> int:

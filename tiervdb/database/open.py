@@ -56,7 +56,8 @@ def open(
     credentials; a subdirectory unless given. The URL is remembered, and a different one raises SettingsMismatchError.
     ``repository``: where backups and the archived log go, a URL, or a ``Repository`` with credentials or a key; made
     if there is none, and remembered likewise. ``archive``: "async" ships the log every second, "sync" acknowledges a
-    commit only once it is archived, "off" ships nothing. ``archive_behind``: what happens when the repository is away
+    commit only once it is archived, and refuses one that could not be restored (a backup may have to be made first);
+    "off" ships nothing. ``archive_behind``: what happens when the repository is away
     for long and the log here grows above ``Options.archive_behind_bytes``: "keep" it, "stall" writers, or "drop" what
     is flushed, which leaves a gap that only a new backup ends.
     ``source``: the repository that a lazy restore was made from, where it needs credentials or a key to get the rest.
@@ -83,6 +84,11 @@ def open(
         raise InvalidInputError(f'open: archive={archive!r} is not known; give "async", "sync" or "off"')
     if archive_behind not in {"keep", "stall", "drop"}:
         raise InvalidInputError(f'open: archive_behind={archive_behind!r} is not known; give "keep", "stall" or "drop"')
+    if archive == "sync" and archive_behind == "drop":
+        raise InvalidInputError(
+            'open: archive="sync" acknowledges nothing that is not archived, so archive_behind="drop" has nothing to '
+            'drop; give "keep"'
+        )
     store = _store(cold)
     if store is not None:
         open_store(store, create=False)  # a URL that cannot be used is said before a directory is made

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from tiervdb.backup import attach, leases, lineage, opened
+from tiervdb.backup import attach, holdings, leases, lineage, opened, windows
 from tiervdb.backup.opened import OpenRepository
 from tiervdb.backup.repository import Repository
 from tiervdb.backup.wal_archive import ArchivePosition, Archiver, LogSource
@@ -63,6 +63,7 @@ class Protection:
         self._failure: Exception | None = None
         self._clean_us = clock.now_us()  # when nothing was missing
         self._completed_us = 0
+        self._has_base = mode != "sync"
         self._shipped_bytes = 0  # of what was appended to the log in this process
         line = identity.timeline
         source = LogSource(
@@ -77,8 +78,8 @@ class Protection:
         self.archiver = Archiver(lambda: repository.open().vault, source, self.epoch)
         if mode != "off":
             core.log_bound = self._bound
-        if mode != "off" and behind == "stall":
-            core.before_commits = self._stall
+        if mode == "sync" or (mode == "async" and behind == "stall"):
+            core.before_commits = self._before_commits
         if mode == "sync":
             core.group.set_gate(self._gate)
         self._thread = _Ticker(self._tick, core.env.options.archive_seconds) if self._has_thread() else None
@@ -185,6 +186,33 @@ class Protection:
         """Whether more of the log waits to be archived than is allowed."""
         core = self._core
         return core.wal.bytes_appended - self._shipped_bytes > core.env.options.archive_behind_bytes
+
+    def _before_commits(self) -> None:
+        """Nothing is logged before what stands in its way is gone: WritesRefusedError."""
+        if not self._has_base:
+            self._require_base()
+        if self._behind == "stall":
+            self._stall()
+
+    def _require_base(self) -> None:
+        """Archived must mean restorable: what goes before the next commit has to be there, too."""
+        line, path = self._identity.timeline.id, self._core.env.local.root
+        try:
+            seq = self.ship().seq
+            self._has_base = seq == 0 or windows.can_restore(holdings.read(self.opened().vault), line, seq)
+        except (FencedError, ArchiveConflictError):
+            raise
+        except TiervdbError as error:
+            raise WritesRefusedError(
+                f'{path} is open with archive="sync", and its repository cannot be asked: nothing was written. Bring '
+                f'it back, or open with archive="async": {error}'
+            ) from error
+        if not self._has_base:
+            raise WritesRefusedError(
+                f'{path} is open with archive="sync", and what it holds up to commit {seq} cannot be restored from '
+                f"{self.repository.url}: commits after it would be lost with this machine. Nothing was written; call "
+                "backup() once, then write"
+            )
 
     def _stall(self) -> None:
         """Makes writers wait until the archive has caught up. WritesRefusedError when that takes too long."""

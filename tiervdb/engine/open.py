@@ -25,6 +25,7 @@ from tiervdb.engine.tier_access import AccessCounts
 from tiervdb.engine.unions import Unions
 from tiervdb.engine.view import Tools
 from tiervdb.errors import DatabaseLockedError, NotADatabaseError, ObjectNotFoundError, SettingsMismatchError
+from tiervdb.format import manifest as manifests
 from tiervdb.format import paths
 from tiervdb.format.documents import Identity, Owner
 from tiervdb.format.manifest import Manifest
@@ -234,18 +235,9 @@ def _create(local: LocalDir, setting: Setting, clock: Clock, rng: random.Random)
     """The identity is written last: a directory without one was never a database."""
     cold_url = None if setting.cold is None else open_store(setting.cold).url
     identity = identities.new(local, clock, rng, cold_url)
-    first = Manifest(
-        database_id=identity.database_id,
-        timeline=identity.timeline.id,
-        shard=SHARD,
-        version=1,
-        epoch=0,
-        flushed_seq=0,
-        flushed_time_us=identity.created_us,
-        chain=CHAIN_START,
-        next_collection_id=1,
+    ManifestStore(local, SHARD).publish(
+        manifests.first(identity.database_id, identity.timeline.id, SHARD, identity.created_us)
     )
-    ManifestStore(local, SHARD).publish(first)
     identities.write(local, identity)
 
 

@@ -21,6 +21,7 @@ from tiervdb.format.manifest_entries import (
     SnapshotName,
     StatValue,
 )
+from tiervdb.format.wal_header import CHAIN_START
 
 __all__ = [
     "CHAIN_LENGTH",
@@ -47,6 +48,21 @@ _MAGIC = b"TVMAN\0"
 
 class InvariantError(CorruptionError, ValueError):
     """An edit would make a manifest that breaks a rule. Nothing was written."""
+
+
+def first(database_id: str, timeline: str, shard: int, created_us: int) -> Manifest:
+    """That of a database in which nothing was committed yet."""
+    return Manifest(
+        database_id=database_id,
+        timeline=timeline,
+        shard=shard,
+        version=1,
+        epoch=0,
+        flushed_seq=0,
+        flushed_time_us=created_us,
+        chain=CHAIN_START,
+        next_collection_id=1,
+    )
 
 
 def encode(manifest: Manifest) -> bytes:

@@ -46,11 +46,15 @@ class KeySlotDocument(DocumentBase, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class TimelineDocument(DocumentBase, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A timeline that archives here, of which database, and what it descends from, nearest first."""
+    """A timeline that archives here, of which database, and what it descends from, nearest first.
+
+    ``cold_url``: the database's cold store; None: a subdirectory of its own.
+    """
 
     timeline: TimelineRecord
     database_id: str
     ancestors: tuple[TimelineRecord, ...] = ()
+    cold_url: str | None = None
     shards: int = 1
     created_us: int
 
