@@ -23,8 +23,9 @@ from tiervdb.engine.tiering import TierResult
 from tiervdb.storage.open import Store
 from tiervdb.target import Target
 from tiervdb.types import CollectionSchema, Column, Commit
+from tiervdb.version import VERSION
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "Archived",

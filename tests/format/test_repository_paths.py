@@ -21,6 +21,10 @@ keys = st.one_of(
     st.builds(paths.PartKey, ids, shards, numbers),
     st.builds(paths.MergedKey, ids, shards, numbers, numbers),
     st.builds(paths.CompleteKey, ids, shards),
+    st.builds(paths.OperationKey, ids),
+    st.builds(paths.HoldKey, ids),
+    st.builds(paths.CatalogStateKey, st.binary(min_size=32, max_size=32).map(bytes.hex)),
+    st.builds(paths.CatalogFileKey, ids, st.sampled_from(["backups", "backup_objects"]), st.none() | shards),
 )
 
 

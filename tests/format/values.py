@@ -15,6 +15,7 @@ from tiervdb.format.manifest import (
     RowGroup,
     SegmentEntry,
     SnapshotName,
+    TierMoveEntry,
 )
 from tiervdb.format.paths import CodebookName, DeletionName, ObjectKey, SegmentFileName
 from tiervdb.format.wal_record import (
@@ -49,6 +50,8 @@ WORDS = CollectionSchema(
 )
 NUMBERS = CollectionSchema(id=2, name="numbers", dim=1, metric="l2", id_type="int64")
 SNAPSHOT = SnapshotName(name="before", seq=4, time_us=44, expires_us=None, pin=an_id(9), created_us=45)
+
+TIER_MOVE = TierMoveEntry(time_us=45, collection=1, source="hot", target="cold", segments=2, rows=3, bytes=99)
 
 
 def word_batch() -> RowBatch:
@@ -169,6 +172,7 @@ def manifest() -> Manifest:
             ),
         ),
         snapshots=(SNAPSHOT,),
+        tier_moves=(TIER_MOVE,),
     )
 
 
@@ -181,7 +185,7 @@ def commits() -> list[LoggedCommit]:
     ]
 
 
-OWNER = documents.Owner(pid=12, host="höst")
+OWNER = documents.Owner(pid=12, host="höst", user="änna", version="0.1.0")
 TIMELINE = documents.TimelineRecord(id=an_id(2), created_us=5, parent=an_id(3), fork_seqs=(7,), fork_time_us=4)
 DOCUMENTS: dict[str, documents.DocumentBase] = {
     "identity": documents.Identity(

@@ -6,9 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tiervdb.engine.core import manifest_objects
-from tiervdb.engine.gc import references_of
-from tiervdb.format.manifest import Manifest
+from tiervdb.format.manifest import FileRef, Manifest
 from tiervdb.format.repository_documents import BackupDocument, BackupFile, ColdMode, FileRole, StoredObject
 
 Kind = Literal["full", "incremental"]
@@ -17,19 +15,31 @@ Content = tuple[str, int]  # SHA-256 and size
 
 @dataclass(frozen=True)
 class Item:
-    """A file or object that belongs to the state."""
+    """A file or object that belongs to the state. ``kind``, ``segment``, ``collection``: see BackupFile."""
 
     name: str
     role: FileRole
     size: int
     sha256: str
+    kind: str = ""
+    segment: str | None = None
+    collection: int | None = None
 
     @property
     def content(self) -> Content:
         return self.sha256, self.size
 
     def stored(self, stored: StoredObject | None) -> BackupFile:
-        return BackupFile(name=self.name, role=self.role, size=self.size, sha256=self.sha256, object=stored)
+        return BackupFile(
+            name=self.name,
+            role=self.role,
+            size=self.size,
+            sha256=self.sha256,
+            kind=self.kind,
+            segment=self.segment,
+            collection=self.collection,
+            object=stored,
+        )
 
 
 @dataclass(frozen=True)
@@ -53,12 +63,22 @@ class BackupPlan:
 
 def items_of(manifest: Manifest) -> list[Item]:
     """All that a manifest lists, in both tiers."""
-    cold = set(manifest_objects(manifest))
     found: dict[str, Item] = {}
-    for reference in references_of(manifest):
-        role: FileRole = "cold" if reference.name in cold else "local"
-        found[reference.name] = Item(reference.name, role, reference.size, reference.sha256)
+    for segment in manifest.segments:
+        deleted = {} if segment.deletions is None else {"deletions": segment.deletions}
+        for kind, file in {**segment.files, **deleted}.items():
+            found[file.name] = _item(file, "local", kind, segment.collection, segment.id)
+        for kind, file in segment.objects.items():
+            found[file.name] = _item(file, "cold", kind, segment.collection, segment.id)
+    for book in manifest.codebooks:
+        found[book.file.name] = _item(book.file, "local", "codebook", book.collection)
+        if book.object is not None:
+            found[book.object.name] = _item(book.object, "cold", "codebook", book.collection)
     return list(found.values())
+
+
+def _item(file: FileRef, role: FileRole, kind: str, collection: int, segment: str | None = None) -> Item:
+    return Item(file.name, role, file.size, file.sha256, kind, segment, collection)
 
 
 def plan(items: Sequence[Item], kind: Kind, cold: ColdMode, known: Iterable[BackupDocument]) -> BackupPlan:

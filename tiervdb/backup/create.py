@@ -188,7 +188,7 @@ class _Run:
         source, manifest = self._source, self._source.manifest
         log, chain = self._log()
         listed = self._small(
-            local_paths.ManifestName(manifest.shard, manifest.version).name, manifests.encode(manifest)
+            local_paths.ManifestName(manifest.shard, manifest.version).name, manifests.encode(manifest), "manifest"
         )
         referenced = set(plan.referenced)
         files = [
@@ -226,6 +226,10 @@ class _Run:
             sent_bytes=sum(item.size for item in plan.send) + sum(one.size for one in small),
             sent_objects=len(plan.send) + len(small),
             reused=plan.backups,
+            owner=leases.owner(),
+            collections=source.collections,
+            tier_moves=manifest.tier_moves,
+            golden=source.golden,
         )
 
     def _log(self) -> tuple[BackupFile | None, bytes]:
@@ -238,14 +242,13 @@ class _Run:
         if not parts:
             return None, chain
         name = local_paths.WalName(manifest.shard, manifest.flushed_seq + 1).name
-        file = self._small(name, b"".join(parts))
+        file = self._small(name, b"".join(parts), "wal")
         return msgspec.structs.replace(file, role="wal"), chain
 
-    def _small(self, name: str, data: bytes) -> BackupFile:
+    def _small(self, name: str, data: bytes, kind: str) -> BackupFile:
         stored = self._vault.put_bytes(self._progress.id, data)
-        return BackupFile(
-            name=name, role="local", size=len(data), sha256=hashlib.sha256(data).hexdigest(), object=stored
-        )
+        sha256 = hashlib.sha256(data).hexdigest()
+        return BackupFile(name=name, role="local", size=len(data), sha256=sha256, kind=kind, object=stored)
 
     def _publish(self, document: BackupDocument) -> None:
         lineage.require_newest(self._vault, self._epoch)

@@ -81,7 +81,7 @@ def expire(vault: Vault, wanted: Sequence[str], reason: str, dry_run: bool) -> E
 def unlist(vault: Vault, backups: Iterable[BackupDocument], reason: str) -> None:
     """Says of each that it is no longer listed. Its objects stay until a sweep finds that nobody needs them."""
     for backup in backups:
-        expiration = Expiration(id=backup.id, created_us=vault.clock.now_us(), reason=reason)
+        expiration = Expiration(id=backup.id, created_us=vault.clock.now_us(), reason=reason, owner=leases.owner())
         try:
             vault.create(paths.ExpirationKey(backup.id).key, expiration)
         except ObjectExistsError:
@@ -193,7 +193,8 @@ def _uploader(key: str) -> str:
 
 def _gave_up(vault: Vault, backup: str) -> bool:
     """Whether the tombstone came before the document: of the two one wins."""
-    tombstone = Tombstone(id=backup, created_us=vault.clock.now_us(), reason="its lease ended before it was finished")
+    now_us, why = vault.clock.now_us(), "its lease ended before it was finished"
+    tombstone = Tombstone(id=backup, created_us=now_us, reason=why, owner=leases.owner())
     try:
         vault.create(paths.BackupKey(backup).key, tombstone)
     except ObjectExistsError:

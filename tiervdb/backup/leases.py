@@ -16,13 +16,13 @@ from typing import Self
 import msgspec
 
 from tiervdb.backup.vault import Vault
+from tiervdb.engine.identity import this_process
 from tiervdb.errors import StoreRefusedError, TiervdbError
 from tiervdb.format import paths as local_paths
 from tiervdb.format import repository_documents as documents
 from tiervdb.format import repository_paths as paths
 from tiervdb.format.documents import Owner
 from tiervdb.format.repository_documents import Lease, LeaseKind, RepositoryPin
-from tiervdb.storage import place
 
 LEASE_SECONDS = 3600
 _log = logging.getLogger("tiervdb")
@@ -184,8 +184,7 @@ def unpin(vault: Vault, pin_id: str) -> None:
 
 def owner() -> Owner:
     """This process."""
-    pid, host = place.owner()
-    return Owner(pid=pid, host=host)
+    return this_process()
 
 
 Renew = Callable[[], None]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from tiervdb.backup import create, holdings, lineage
+from tiervdb.backup import create, golden, holdings, lineage
 from tiervdb.backup.create import Wish
 from tiervdb.backup.opened import OpenRepository
 from tiervdb.backup.pace import Limits
@@ -18,7 +18,7 @@ from tiervdb.database.history import session_at
 from tiervdb.database.protection import Protection
 from tiervdb.database.session import Session
 from tiervdb.errors import CorruptionError, InvalidInputError, NoRepositoryError, StateError
-from tiervdb.format.repository_documents import BackupDocument, RepositoryEpoch
+from tiervdb.format.repository_documents import BackupCollection, BackupDocument, RepositoryEpoch
 from tiervdb.target import Target
 from tiervdb.types import to_datetime
 
@@ -44,6 +44,7 @@ def backup(session: Session, wish: Wish, progress: Progress | None, dry_run: boo
         source = _source(pinned)
         if dry_run:
             return _sketch(source, wish, _listed(opened))
+        source = replace(source, golden=golden.choose(pinned.view(), pinned.env.rng))
         if session.protection is not None and session.protection.mode != "off":
             _ship(session.protection)  # so that the archive reaches what the backup holds
         document = create.create(
@@ -81,6 +82,10 @@ def _source(pinned: Session) -> Source:
         seq=view.seq,
         time_us=view.time_us,
         snapshots=tuple(sorted(view.catalog.snapshots.values(), key=lambda s: (s.seq, s.name))),
+        collections=tuple(
+            BackupCollection(id=s.id, name=s.name, dim=s.dim, metric=s.metric, rows=view.count(s))
+            for s in view.catalog.collections.values()
+        ),
     )
 
 

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 import msgspec
 
 from tiervdb.clock import Clock
+from tiervdb.engine import identity as identities
 from tiervdb.engine import intents
 from tiervdb.engine.core import manifest_objects
 from tiervdb.errors import CorruptionError, ObjectNotFoundError, StorageError, TiervdbError
 from tiervdb.format import documents, paths
-from tiervdb.format.documents import BorrowedPin, Identity, Intent, Owner, Pin
+from tiervdb.format.documents import BorrowedPin, Identity, Intent, Pin
 from tiervdb.format.manifest import Manifest
 from tiervdb.storage import place
 from tiervdb.storage.local_dir import LocalDir
@@ -157,7 +158,6 @@ def _pins(loan: Loan, clock: Clock, rng: random.Random) -> list[tuple[str, Pin]]
 
 
 def _pin(loan: Loan, keys: Sequence[str], clock: Clock, rng: random.Random) -> Pin:
-    pid, host = place.owner()
     return Pin(
         id=paths.random_id(rng),
         kind="clone",
@@ -167,7 +167,7 @@ def _pin(loan: Loan, keys: Sequence[str], clock: Clock, rng: random.Random) -> P
         seq=loan.seq,
         time_us=loan.manifest.flushed_time_us,
         created_us=clock.now_us(),
-        owner=Owner(pid=pid, host=host),
+        owner=identities.this_process(),
         holder=loan.holder.database_id,
         path=loan.path,
         state="making",

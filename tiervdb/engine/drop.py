@@ -11,8 +11,7 @@ from tiervdb.engine import identity as identities
 from tiervdb.engine.cold_store import ColdStore, last_epoch
 from tiervdb.errors import CopiedDatabaseError, DatabaseLockedError
 from tiervdb.format import documents, paths
-from tiervdb.format.documents import Identity, Owner
-from tiervdb.storage import place
+from tiervdb.format.documents import Identity
 from tiervdb.storage.local_dir import LocalDir
 from tiervdb.storage.object_store import ObjectStore
 
@@ -99,8 +98,7 @@ def _delete_objects(
     planned = _plan(local, store, identity)
     if identity.cold_url is None:
         return planned
-    pid, host = place.owner()
-    cold = ColdStore(store, identity, Owner(pid=pid, host=host), clock, rng)
+    cold = ColdStore(store, identity, identities.this_process(), clock, rng)
     deleted = cold.delete(planned.objects)  # first takes an epoch, so that nobody takes over unseen
     kept = {key for key in planned.objects if cold.owns(key)} - deleted
     rest = {f.key for f in store.list(f"{identity.database_id}/") if not _is_sign(f.key) and not cold.owns(f.key)}

@@ -9,9 +9,10 @@ import msgspec
 from tiervdb.clock import Clock
 from tiervdb.errors import CopiedDatabaseError, NotADatabaseError, ObjectNotFoundError
 from tiervdb.format import documents, paths
-from tiervdb.format.documents import Identity, Place, TimelineRecord
+from tiervdb.format.documents import Identity, Owner, Place, TimelineRecord
 from tiervdb.storage import place
 from tiervdb.storage.local_dir import LocalDir
+from tiervdb.version import VERSION
 
 
 def read(local: LocalDir) -> Identity:
@@ -46,6 +47,12 @@ def new(local: LocalDir, clock: Clock, rng: random.Random, cold_url: str | None)
         place=here(local),
         cold_url=cold_url,
     )
+
+
+def this_process() -> Owner:
+    """Who writes a document."""
+    pid, host = place.owner()
+    return Owner(pid=pid, host=host, user=place.user(), version=VERSION)
 
 
 def here(local: LocalDir) -> Place:

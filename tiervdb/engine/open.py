@@ -251,8 +251,7 @@ def _lock(local: LocalDir) -> FileLock:
 
 
 def _owner() -> Owner:
-    pid, host = place.owner()
-    return Owner(pid=pid, host=host)
+    return identities.this_process()
 
 
 def _writer(local: LocalDir) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -15,7 +15,7 @@ from tiervdb.engine.sketching import Coding
 from tiervdb.engine.source import SegmentState
 from tiervdb.errors import CollectionNotFoundError
 from tiervdb.format import manifest as fmt
-from tiervdb.format.manifest import CodebookEntry, Manifest, ManifestEdit, SegmentEntry
+from tiervdb.format.manifest import CodebookEntry, Manifest, ManifestEdit, SegmentEntry, TierMoveEntry
 from tiervdb.types import Mask, Rows
 
 
@@ -71,6 +71,22 @@ def _stays(entry: SegmentEntry, inputs: Sequence[Input]) -> bool:
     return all(i.state.entry.tier == entry.tier for i in inputs)
 
 
+def _moves(inputs: Sequence[Input], entries: Sequence[SegmentEntry]) -> Iterator[TierMoveEntry]:
+    """What went to the other tier, if anything did."""
+    for entry in entries:
+        if not _stays(entry, inputs):
+            moved = entry.objects if entry.tier == "cold" else entry.files
+            yield TierMoveEntry(
+                time_us=entry.created_us,
+                collection=entry.collection,
+                source="hot" if entry.tier == "cold" else "cold",
+                target=entry.tier,
+                segments=len(inputs),
+                rows=entry.rows,
+                bytes=sum(reference.size for reference in moved.values()),
+            )
+
+
 def input_of(core: ShardCore, segment_id: str) -> Input:
     """A segment as it is now. CollectionNotFoundError if it is gone: its collection was dropped."""
     state = core.state.segments.get(segment_id)
@@ -84,6 +100,7 @@ def _edit(core: ShardCore, inputs: Sequence[Input], entries: Sequence[SegmentEnt
     removed = frozenset(i.state.id for i in inputs)
     unused = _unused_codebooks(core.state.manifest, removed, entries, added)
     return ManifestEdit(
+        add_tier_moves=tuple(_moves(inputs, entries)),
         remove_segments=removed,
         add_segments=tuple(entries),
         add_codebooks=added,

@@ -73,10 +73,12 @@ class Identity(DocumentBase, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The process that holds a pin."""
+    """The process that wrote a document, whose ``user`` it was, and the version of tiervdb; empty where not known."""
 
     pid: int
     host: str
+    user: str = ""
+    version: str = ""
 
 
 class Pin(DocumentBase, frozen=True, kw_only=True, forbid_unknown_fields=True):

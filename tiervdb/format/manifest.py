@@ -10,6 +10,7 @@ from tiervdb.format.manifest_check import problems
 from tiervdb.format.manifest_entries import (
     CHAIN_LENGTH,
     MANIFEST_VERSION,
+    TIER_MOVES_KEPT,
     CodebookEntry,
     ColumnStats,
     FileRef,
@@ -20,6 +21,7 @@ from tiervdb.format.manifest_entries import (
     SegmentEntry,
     SnapshotName,
     StatValue,
+    TierMoveEntry,
 )
 from tiervdb.format.wal_header import CHAIN_START
 
@@ -37,6 +39,7 @@ __all__ = [
     "SegmentEntry",
     "SnapshotName",
     "StatValue",
+    "TierMoveEntry",
     "apply",
     "decode",
     "encode",
@@ -110,6 +113,8 @@ def apply(manifest: Manifest, edit: ManifestEdit) -> Manifest:
             "snapshots": flushed.snapshots,
             "next_collection_id": flushed.next_collection_id,
         }
+    if edit.add_tier_moves:
+        changes["tier_moves"] = (*manifest.tier_moves, *edit.add_tier_moves)[-TIER_MOVES_KEPT:]
     if edit.epoch is not None:
         changes["epoch"] = edit.epoch
     after = msgspec.structs.replace(manifest, **changes)

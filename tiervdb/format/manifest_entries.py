@@ -7,6 +7,7 @@ import msgspec
 from tiervdb.types import CollectionSchema, Tier
 
 MANIFEST_VERSION = 1
+TIER_MOVES_KEPT = 256
 CHAIN_LENGTH = 32
 
 StatValue = bool | int | float | str | None
@@ -88,10 +89,22 @@ class SnapshotName(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     created_us: int
 
 
+class TierMoveEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Rows that went from one tier to the other. ``bytes``: of the files or objects that hold them there."""
+
+    time_us: int
+    collection: int
+    source: Tier
+    target: Tier
+    segments: int
+    rows: int
+    bytes: int
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Exactly one shard at its ``flushed_seq``: no row and no death later than that.
 
-    ``chain``: running SHA-256 over the WAL records up to ``flushed_seq``.
+    ``chain``: running SHA-256 over the WAL records up to ``flushed_seq``. ``tier_moves``: the newest ones.
     """
 
     format_version: int = MANIFEST_VERSION
@@ -108,6 +121,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     segments: tuple[SegmentEntry, ...] = ()
     codebooks: tuple[CodebookEntry, ...] = ()
     snapshots: tuple[SnapshotName, ...] = ()
+    tier_moves: tuple[TierMoveEntry, ...] = ()
 
     def segment(self, segment_id: str) -> SegmentEntry | None:
         return next((s for s in self.segments if s.id == segment_id), None)
@@ -140,4 +154,5 @@ class ManifestEdit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     remove_codebooks: frozenset[str] = frozenset()
     add_codebooks: tuple[CodebookEntry, ...] = ()
     replace_codebooks: tuple[CodebookEntry, ...] = ()
+    add_tier_moves: tuple[TierMoveEntry, ...] = ()
     epoch: int | None = None

@@ -15,7 +15,7 @@ from tiervdb.errors import CorruptionError
 from tiervdb.format import repository_paths as paths
 from tiervdb.format.documents import DocumentBase, Owner, StoreRecord, TimelineRecord, decode_as, require_ids
 from tiervdb.format.envelope import damaged
-from tiervdb.format.manifest_entries import SnapshotName
+from tiervdb.format.manifest_entries import SnapshotName, TierMoveEntry
 
 Layout = Literal["plain", "framed"]
 Codec = Literal["none", "zstd"]
@@ -90,13 +90,18 @@ class StoredObject(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class BackupFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A file or object of a backup: its name in the database (local name, or cold key) and its bytes' SHA-256.
 
-    ``object``: None where the bytes stay in the source's cold store, by reference.
+    ``kind``: what it holds: a role of segment files or cold objects, "deletions", "codebook", "manifest" or "wal".
+    ``segment``, ``collection``: whose it is. ``object``: None where the bytes stay in the source's cold store, by
+    reference.
     """
 
     name: str
     role: FileRole
     size: int
     sha256: str
+    kind: str = ""
+    segment: str | None = None
+    collection: int | None = None
     object: StoredObject | None
 
 
@@ -116,13 +121,32 @@ class ShardBackup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     files: tuple[BackupFile, ...]
 
 
+class BackupCollection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A collection at the backup's seq. ``rows``: live ones."""
+
+    id: int
+    name: str
+    dim: int
+    metric: str
+    rows: int
+
+
+class GoldenQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The ids nearest to the vector of row ``id``, itself first as a rule, as a search with defaults found them."""
+
+    collection: int
+    id: int | str
+    neighbours: tuple[int | str, ...]
+
+
 class BackupDocument(
     DocumentBase, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="document", tag="backup"
 ):
     """A backup: complete lists of what makes the database, written last.
 
     ``pins``: ids of the pins in the source's cold store, where it keeps objects by reference. ``sent_bytes``,
-    ``sent_objects``: what this backup had to send.
+    ``sent_objects``: what this backup had to send. ``tier_moves``: the newest that the manifest knows. ``golden``:
+    answers that a drill expects to find again.
     """
 
     id: str
@@ -142,6 +166,10 @@ class BackupDocument(
     sent_bytes: int
     sent_objects: int
     reused: tuple[str, ...] = ()
+    owner: Owner | None = None
+    collections: tuple[BackupCollection, ...] = ()
+    tier_moves: tuple[TierMoveEntry, ...] = ()
+    golden: tuple[GoldenQuery, ...] = ()
 
     @property
     def files(self) -> Iterable[BackupFile]:
@@ -162,6 +190,7 @@ class Tombstone(
     id: str
     created_us: int
     reason: str
+    owner: Owner | None = None
 
 
 class Expiration(DocumentBase, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -170,6 +199,7 @@ class Expiration(DocumentBase, frozen=True, kw_only=True, forbid_unknown_fields=
     id: str
     created_us: int
     reason: str
+    owner: Owner | None = None
 
 
 class Lease(DocumentBase, frozen=True, kw_only=True, forbid_unknown_fields=True):

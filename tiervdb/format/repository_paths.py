@@ -15,6 +15,8 @@ from tiervdb.format.paths import is_id
 REPOSITORY = "repository.json"
 KEYS, DATA, BACKUPS, EXPIRATIONS, LEASES, PINS = "keys/", "data/", "backups/", "expirations/", "leases/", "pins/"
 TIMELINES, EPOCHS, WAL, COMPLETE = "timelines/", "epochs/", "wal/", "complete/"
+OPERATIONS, HOLDS, CATALOG = "operations/", "holds/", "catalog/"
+CATALOG_POINTER, CATALOG_STATE = "catalog/current.json", "catalog/state/"
 
 _SHARD_DIGITS, _PART_DIGITS, _EPOCH_DIGITS = 4, 16, 10
 _ID = "([0-9a-f]{32})"
@@ -155,6 +157,57 @@ class CompleteKey:
         return f"{COMPLETE}{_id(self.timeline)}/{_number(self.shard, _SHARD_DIGITS)}"
 
 
+@dataclass(frozen=True)
+class OperationKey:
+    """Says what was done, by whom."""
+
+    id: str
+
+    @property
+    def key(self) -> str:
+        return f"{OPERATIONS}{_id(self.id)}"
+
+
+@dataclass(frozen=True)
+class HoldKey:
+    """Keeps backups from expiring."""
+
+    id: str
+
+    @property
+    def key(self) -> str:
+        return f"{HOLDS}{_id(self.id)}"
+
+
+@dataclass(frozen=True)
+class CatalogStateKey:
+    """A piece of what a catalog is made of, named by the SHA-256 of its plain bytes."""
+
+    sha256: str
+
+    @property
+    def key(self) -> str:
+        if re.fullmatch("[0-9a-f]{64}", self.sha256) is None:
+            raise ValueError(f"{self.sha256!r} is not a SHA-256")
+        return f"{CATALOG_STATE}{self.sha256}"
+
+
+@dataclass(frozen=True)
+class CatalogFileKey:
+    """A Parquet file of a published catalog. ``number``: of a table's pieces; None where there is one."""
+
+    publication: str
+    table: str
+    number: int | None = None
+
+    @property
+    def key(self) -> str:
+        if re.fullmatch("[a-z_]+", self.table) is None:
+            raise ValueError(f"{self.table!r} is not a table")
+        piece = "" if self.number is None else f"/{_number(self.number, _SHARD_DIGITS)}"
+        return f"{CATALOG}{_id(self.publication)}/{self.table}{piece}.parquet"
+
+
 RepositoryKey = (
     KeySlot
     | DataKey
@@ -167,6 +220,10 @@ RepositoryKey = (
     | PartKey
     | MergedKey
     | CompleteKey
+    | OperationKey
+    | HoldKey
+    | CatalogStateKey
+    | CatalogFileKey
 )
 
 
@@ -197,6 +254,11 @@ _PATTERNS: tuple[tuple[re.Pattern[str], Callable[..., RepositoryKey]], ...] = (
     (re.compile(f"{WAL}{_ID}/{_S}/{_N}"), lambda t, s, n: PartKey(t, int(s), int(n))),
     (re.compile(f"{WAL}{_ID}/{_S}/{_N}-{_N}"), lambda t, s, a, b: MergedKey(t, int(s), int(a), int(b))),
     (re.compile(f"{COMPLETE}{_ID}/{_S}"), lambda t, s: CompleteKey(t, int(s))),
+    (re.compile(f"{OPERATIONS}{_ID}"), OperationKey),
+    (re.compile(f"{HOLDS}{_ID}"), HoldKey),
+    (re.compile(f"{CATALOG_STATE}([0-9a-f]{{64}})"), CatalogStateKey),
+    (re.compile(rf"{CATALOG}{_ID}/([a-z_]+)\.parquet"), CatalogFileKey),
+    (re.compile(rf"{CATALOG}{_ID}/([a-z_]+)/{_S}\.parquet"), lambda p, t, s: CatalogFileKey(p, t, int(s))),
 )
 
 

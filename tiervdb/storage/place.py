@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import socket
 from pathlib import Path
@@ -33,6 +34,14 @@ def is_running(pid: int) -> bool:
     except OSError:  # somebody else's
         return True
     return True
+
+
+def user() -> str:
+    """Whose process this is: a name, or the number where it has none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return str(os.getuid())
 
 
 def owner() -> tuple[int, str]:
