@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.storage.conformance import ConformanceSuite
+from tests.storage.locked_bucket import locked_endpoint
 from tests.support.faulty_store import FaultyStore
 from tests.support.s3_servers import S3Endpoint
 from tiervdb.storage.cache import CachedStore, RangeCache
@@ -28,6 +29,16 @@ class TestS3(ConformanceSuite):
     @pytest.fixture
     def store(self, s3_endpoint: S3Endpoint) -> Iterator[ObjectStore]:
         store = open_store(s3_endpoint.place())
+        yield store
+        store.close()
+
+
+class TestS3WithObjectLock(ConformanceSuite):
+    """A bucket that keeps versions and what is retained."""
+
+    @pytest.fixture
+    def store(self, s3_endpoint: S3Endpoint) -> Iterator[ObjectStore]:
+        store = open_store(locked_endpoint(s3_endpoint).place())
         yield store
         store.close()
 

@@ -31,6 +31,12 @@ _REFUSED_CODES = frozenset(
     {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "AllAccessDisabled"}
     | {"AccountProblem", "InvalidSecurity", "AuthorizationHeaderMalformed", "PermanentRedirect", "TokenRefreshRequired"}
 )
+_RETENTION = "s3:GetObjectRetention and, to retain, s3:PutObjectRetention"
+_PERMISSIONS = {  # of operations that few credentials are given
+    "GetObjectLockConfiguration": "s3:GetBucketObjectLockConfiguration",
+    "GetObjectRetention": _RETENTION,
+    "PutObjectRetention": _RETENTION,
+}
 _AWAY_STATUS = frozenset({408, 409, 429})
 _REFUSED_STATUS = frozenset({301, 307, 401, 403})
 _NO_CREDENTIALS = (
@@ -102,7 +108,9 @@ def _from_response(error: Any, doing: str) -> TiervdbError:
     if code in _AWAY_CODES or status in _AWAY_STATUS or status >= 500:
         return StoreUnavailableError(f"{doing}: the store answered {code or status}; try again later")
     if code in _REFUSED_CODES or status in _REFUSED_STATUS:
-        return StoreRefusedError(f"{doing}: the store refused ({code}); check credentials, permissions and region")
+        needed = _PERMISSIONS.get(error.operation_name)
+        hint = f"allow {needed}" if needed else "check credentials, permissions and region"
+        return StoreRefusedError(f"{doing}: the store refused ({code}); {hint}")
     if status == 404:
         return ObjectNotFoundError(f"{doing}: there is no such object")
     return StorageError(f"{doing}: the store answered {code or status}; check the URL and storage_options")

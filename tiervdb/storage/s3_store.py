@@ -21,10 +21,12 @@ from tiervdb.errors import (
     StoreUnavailableError,
     TiervdbError,
 )
+from tiervdb.storage import s3_retention
 from tiervdb.storage.limits import StoreLimits
 from tiervdb.storage.names import check_name, check_prefix
 from tiervdb.storage.object_store import ByteRange, ObjectStat, ObjectStore, check_length
 from tiervdb.storage.os_errors import os_errors
+from tiervdb.storage.retention import RetentionMode
 from tiervdb.storage.s3_clients import S3Clients
 from tiervdb.storage.s3_errors import is_passing, s3_error, was_retried
 from tiervdb.storage.wrapped_store import unwrapped
@@ -34,7 +36,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # seconds
 
 
 class S3Store:
-    """See ``ObjectStore``. The bucket must exist. ``put`` takes up to 5 GiB; ``put_file`` sends in parts."""
+    """See ``ObjectStore`` and ``RetainingStore``. The bucket must exist. ``put`` takes up to 5 GiB; ``put_file`` sends
+    in parts."""
 
     conditional = True
 
@@ -134,6 +137,24 @@ class S3Store:
         if not isinstance(other, S3Store) or not self._clients.same_as(other._clients):
             raise FeatureUnavailableError(f"{self.url} cannot copy from {source.url}: it is another service or account")
         self._patiently("copying", key, lambda: self._clients.boto.copy(other._at(key), **self._at(target)))
+
+    def retains(self) -> bool:
+        def once() -> bool:
+            return s3_retention.is_enabled(self._clients.boto, self._bucket)
+
+        return self._patiently("looking for", "Object Lock", once)
+
+    def retain(self, key: str, until_us: int, mode: RetentionMode = "GOVERNANCE") -> None:
+        def once() -> None:
+            s3_retention.retain(self._clients.boto, self._at(key), until_us, mode, f"retaining {key} in {self.url}")
+
+        self._patiently("retaining", key, once)
+
+    def retained_until(self, key: str) -> int | None:
+        def once() -> int | None:
+            return s3_retention.retained_until(self._clients.boto, self._at(key))
+
+        return self._patiently("looking at", key, once)
 
     def close(self) -> None:
         self._clients.close()
