@@ -128,7 +128,8 @@ REPOSITORY_DOCUMENTS: dict[str, DocumentBase] = {
     "catalog_pointer": operations.CatalogPointer(
         published_us=1,
         directory=f"catalog/{an_id(1)}",
-        tables={"backups": ("backups.parquet",)},
+        tables={"backup_objects": ("backup_objects/0000.parquet",)},
+        pieces={"backup_objects/0000.parquet": "ab" * 32},
         state=(CatalogStateKey("ab" * 32).key,),
     ),
     "progress": documents.BackupProgress(id=an_id(1), repository=an_id(2), objects={"ab" * 32: STORED}),

@@ -11,7 +11,7 @@ from tiervdb.backup.lineage import Branch
 from tiervdb.backup.vault import Vault
 from tiervdb.engine.log_files import Record, split
 from tiervdb.errors import CorruptionError
-from tiervdb.format.operations import CreateSnapshot, DropSnapshot, Operation
+from tiervdb.format.operations import CreateSnapshot, DropSnapshot
 from tiervdb.format.wal_body import CreateSnapshotOp, DropSnapshotOp
 from tiervdb.format.wal_header import RECORD_HEADER_LENGTH, RecordHeader
 from tiervdb.format.wal_record import chain_next, decode_body, peek
@@ -84,7 +84,7 @@ class LogReader:
                 if header.seq > stretch.until:
                     break
                 line = next(b.timeline for b in history if b.holds(header.seq))
-                for op in _snapshot_operations(header, record, _name(stretch)):
+                for op in snapshot_operations(header, record, _name(stretch)):
                     if isinstance(op, CreateSnapshot) and op.snapshot.name == name:
                         found = op.snapshot.seq, line
                     elif isinstance(op, DropSnapshot) and op.name == name and found is not None and found[1] == line:
@@ -99,10 +99,14 @@ class LogReader:
         return self._vault.get_bytes(stretch.log.object)
 
 
-def _snapshot_operations(header: RecordHeader, record: memoryview, where: str) -> Iterator[Operation]:
+def snapshot_operations(
+    header: RecordHeader, record: memoryview, where: str
+) -> Iterator[CreateSnapshot | DropSnapshot]:
+    """Those of a record that give a snapshot its name or take it away."""
     body = record[RECORD_HEADER_LENGTH:]
     if any(isinstance(op, CreateSnapshotOp | DropSnapshotOp) for op in peek(body, header, where).ops):
-        yield from decode_body(body, header, where).ops
+        ops = decode_body(body, header, where).ops
+        yield from (op for op in ops if isinstance(op, CreateSnapshot | DropSnapshot))
 
 
 def require_chain(before: bytes, records: Iterable[Record], where: str) -> Iterator[Record]:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -23,6 +24,7 @@ from tiervdb.backup import (
     verify,
     windows,
 )
+from tiervdb.backup.catalog.catalog import Catalog
 from tiervdb.backup.copy_objects import CopyWish
 from tiervdb.backup.copying import CopyResult
 from tiervdb.backup.expiry import ExpiryResult
@@ -49,6 +51,9 @@ from tiervdb.storage.object_store import ObjectStore
 from tiervdb.storage.open import Store, open_store
 from tiervdb.storage.os_dir import OsDir
 from tiervdb.target import Target
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyRelation
 
 Url = str | PathLike[str] | Store
 
@@ -81,6 +86,7 @@ class Repository:
         self._rng = rng or random.SystemRandom()
         self._lock = threading.Lock()
         self._opened: OpenRepository | None = None
+        self._catalog_of: Catalog | None = None
 
     @classmethod
     def create(
@@ -144,6 +150,19 @@ class Repository:
         held, _ = holdings.readable(vault)
         history = resolve.history_for(held, timeline)
         return archived_log.table(LogReader(vault), held, history)
+
+    def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> DuckDBPyRelation:
+        """A select over the catalog, as DuckDB answers it: ``.df()``, ``.arrow()``, ``.fetchall()``. docs/catalog.md
+        lists the tables, ``show tables`` too.
+
+        The tables are read first; the query itself reaches neither files nor network. InvalidInputError for one that
+        cannot be run.
+        """
+        return self._catalog().sql(query, params)
+
+    def export_catalog(self, path: Url) -> None:
+        """All tables of the catalog in a new DuckDB file. AlreadyExistsError if the path exists."""
+        self._catalog().export(to_path(path, "the path of a new DuckDB file"))
 
     # -- restoring
 
@@ -248,6 +267,13 @@ class Repository:
         with self._lock:
             self._opened = opened.create_in(store, self.key, self._clock, self._rng)
             return self._opened
+
+    def _catalog(self) -> Catalog:
+        vault = self.open().vault
+        with self._lock:
+            if self._catalog_of is None:
+                self._catalog_of = Catalog(vault)
+            return self._catalog_of
 
     def _cold_store(self, url: str) -> ObjectStore:
         return open_store(self._source_place(url), create=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -46,11 +47,11 @@ def windows(holdings: Holdings, timeline: str | None = None) -> list[Window]:
 
 def reaches(holdings: Holdings, history: Sequence[Branch]) -> list[Reach]:
     """How far each backup along a history reaches, oldest first."""
-    held = stretches(holdings, history)
+    runs = _Runs(stretches(holdings, history))
     found = []
     for backup in on_history(holdings, history):
         shard = shard_of(backup)
-        until, time_us = _follow(shard.flushed_seq, shard.first_time_us, held)
+        until, time_us = runs.follow(shard.flushed_seq, shard.first_time_us)
         found.append(Reach(backup.id, shard.flushed_seq, until, shard.first_time_us, time_us))
     return found
 
@@ -61,14 +62,26 @@ def can_restore(holdings: Holdings, timeline: str, seq: int) -> bool:
     return any(reach.first <= seq <= reach.until for reach in reaches(holdings, history))
 
 
-def _follow(seq: int, time_us: int, held: Sequence[Stretch]) -> tuple[int, int]:
-    """How far the records go on from a seq without a gap, and the time there."""
-    while True:
-        further = [s for s in held if s.after <= seq < s.until]
-        if not further:
+class _Runs:
+    """Stretches joined to gap-free runs, oldest first."""
+
+    def __init__(self, held: Sequence[Stretch]) -> None:
+        self._after: list[int] = []
+        self._ends: list[tuple[int, int]] = []  # until, and the time there
+        for stretch in sorted(held, key=lambda s: s.after):
+            end = stretch.until, stretch.last_time_us
+            if self._ends and stretch.after <= self._ends[-1][0]:
+                self._ends[-1] = max(self._ends[-1], end, key=lambda e: e[0])
+            else:
+                self._after.append(stretch.after)
+                self._ends.append(end)
+
+    def follow(self, seq: int, time_us: int) -> tuple[int, int]:
+        """How far the records go on from a seq without a gap, and the time there."""
+        at = bisect_right(self._after, seq) - 1
+        if at < 0 or self._ends[at][0] <= seq:
             return seq, time_us
-        best = max(further, key=lambda s: s.until)
-        seq, time_us = best.until, best.last_time_us
+        return self._ends[at]
 
 
 def _of_timeline(holdings: Holdings, timeline: str) -> list[Window]:

@@ -1,0 +1,124 @@
+"""One repository's catalog: kept up to date by reading what is new, asked by SQL, published as Parquet."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from tiervdb.backup.catalog import duck, kept, publishing, tables
+from tiervdb.backup.catalog.facts import Facts, Passing, facts
+from tiervdb.backup.catalog.known import Known
+from tiervdb.backup.catalog.lists import lists
+from tiervdb.backup.catalog.log import LogContents
+from tiervdb.backup.catalog.log_tables import log_tables
+from tiervdb.backup.catalog.schema import FROM_LOG, TABLES
+from tiervdb.backup.log_reader import LogReader
+from tiervdb.backup.vault import Vault
+from tiervdb.errors import CorruptionError, NewerFormatError, StorageError
+from tiervdb.format import repository_documents as documents
+from tiervdb.format import repository_operations as operations
+from tiervdb.format import repository_paths as paths
+from tiervdb.format.repository_operations import CatalogPointer
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyRelation
+
+_log = logging.getLogger("tiervdb")
+SHORT_LOG_PARTS, SHORT_LOG_BYTES = 1000, 64 << 20  # what is read for each publication
+
+
+class Catalog:
+    """Thread-safe. Raises StorageError where the store is away, CorruptionError never: what is damaged is left out."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+        self._lock = threading.Lock()
+        self._known: Known | None = None
+        self._log = LogContents()
+
+    def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> DuckDBPyRelation:
+        """The rows of a query over the catalog as it is now. InvalidInputError for a query that cannot be run."""
+        with self._lock:
+            found = self._facts()
+            loaded = duck.Tables(tables.build(found), lists(found))
+            if loaded.names_in(query) & FROM_LOG:
+                for name, table in self._of_log(found).items():
+                    loaded.add(name, table)
+            return loaded.sql(query, params)
+
+    def facts(self) -> Facts:
+        """What the tables are made from, as it is now."""
+        with self._lock:
+            return self._facts()
+
+    def export(self, path: Path) -> None:
+        """All tables, as a DuckDB file of their own."""
+        with self._lock:
+            found = self._facts()
+            small = {**tables.build(found), **self._of_log(found)}
+            loaded = duck.Tables(small, lists(found))
+            duck.export({name: small[name] if name in small else loaded.rows(name) for name in TABLES}, path)
+
+    def publish(self, with_log: bool | None = None) -> None:
+        """Writes the catalog into the repository. ``with_log``: also the tables for which the log must be read; None:
+        if it is short."""
+        with self._lock:
+            found = self._facts()
+            small = tables.build(found)
+            if with_log or (with_log is None and _has_short_log(found)):
+                small |= self._of_log(found)
+            loaded = duck.Tables(small, lists(found))
+            whole = {**small, "objects": loaded.rows("objects")}
+            publishing.publish(self._vault, found, self._pointer(), whole, loaded.lists_of)
+
+    def _facts(self) -> Facts:
+        if self._known is None:
+            self._known = self._kept()
+        self._known.refresh(self._vault)
+        return facts(self._known, _passing(self._vault), self._vault.clock.now_us())
+
+    def _of_log(self, found: Facts) -> dict[str, pa.Table]:
+        self._log.refresh(found.held, LogReader(self._vault))
+        for error in self._log.damaged.values():
+            _log.warning("the catalog leaves commits out: %s", error)
+        return log_tables(self._log, found)
+
+    def _pointer(self) -> CatalogPointer | None:
+        """None where there is none, or it cannot be read: then all is written anew."""
+        try:
+            return publishing.read_pointer(self._vault)
+        except (CorruptionError, NewerFormatError):
+            return None
+
+    def _kept(self) -> Known:
+        """What an earlier process published of its knowledge; nothing where there is none, or it is damaged."""
+        with suppress(CorruptionError, NewerFormatError, StorageError):
+            pointer = publishing.read_pointer(self._vault)
+            if pointer is not None:
+                return kept.load(self._vault, pointer.state)
+        return Known()
+
+
+def _passing(vault: Vault) -> Passing:
+    """Those that cannot be read are left out: a verification names them."""
+
+    def left_out(key: str, error: CorruptionError) -> None:
+        _log.warning("the catalog leaves %s out: %s", key, error)
+
+    return Passing(
+        holds=vault.read_all(paths.HOLDS, operations.decode_hold, left_out),
+        leases=vault.read_all(paths.LEASES, documents.decode_lease, left_out),
+        pins=vault.read_all(paths.PINS, documents.decode_pin, left_out),
+        complete=vault.read_all(paths.COMPLETE, documents.decode_complete, left_out),
+    )
+
+
+def _has_short_log(found: Facts) -> bool:
+    parts = [part for archived in found.held.archived.values() for part in archived.parts]
+    return len(parts) <= SHORT_LOG_PARTS and sum(part.length for part in parts) <= SHORT_LOG_BYTES

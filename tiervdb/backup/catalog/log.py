@@ -1,0 +1,92 @@
+"""Commits and snapshot names, from the records of the archived log and of backups' own logs. Each is read once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tiervdb.backup.holdings import Holdings, Stretch, stretches
+from tiervdb.backup.lineage import Branch
+from tiervdb.backup.log_reader import LogReader, snapshot_operations
+from tiervdb.engine.commit_log import TimedCommit
+from tiervdb.errors import CorruptionError, ObjectNotFoundError
+from tiervdb.format import commit_log
+from tiervdb.format.manifest import SnapshotName
+from tiervdb.format.operations import CreateSnapshot
+from tiervdb.format.wal_header import RECORD_HEADER_LENGTH
+from tiervdb.format.wal_record import peek
+
+
+@dataclass
+class NamedState:
+    """A snapshot name that the log tells of. ``dropped_seq``: the commit that dropped it."""
+
+    timeline: str
+    snapshot: SnapshotName
+    dropped_seq: int | None = None
+
+
+@dataclass
+class LogContents:
+    """By timeline and seq. Filled as the log grows; what cannot be read is left out and named in ``damaged``."""
+
+    commits: dict[tuple[str, int], TimedCommit] = field(default_factory=dict)
+    snapshots: dict[tuple[str, str, int], NamedState] = field(default_factory=dict)
+    damaged: dict[str, CorruptionError] = field(default_factory=dict)
+    _names: dict[tuple[str, int], str] = field(default_factory=dict)  # of collections, by database and id
+
+    def refresh(self, held: Holdings, reader: LogReader) -> None:
+        """Reads what is new along all timelines."""
+        for backup in held.backups:
+            for collection in backup.collections:
+                self._names.setdefault((backup.database_id, collection.id), collection.name)
+        for timeline in held.lineage.timelines.values():
+            history = held.lineage.history(timeline.timeline.id)
+            for stretch in _own(held, history):
+                self._take(reader, stretch, history[0], timeline.database_id)
+
+    def _take(self, reader: LogReader, stretch: Stretch, own: Branch, database_id: str) -> None:
+        seqs = range(max(stretch.after, own.low) + 1, stretch.until + 1)
+        if all((own.timeline, seq) in self.commits for seq in seqs):
+            return
+        try:
+            records = reader.all_of(stretch)
+        except ObjectNotFoundError:
+            return  # expired just now
+        except CorruptionError as error:
+            self.damaged[str(error)] = error
+            return
+        for header, record in records:
+            if header.seq not in seqs or (own.timeline, header.seq) in self.commits:
+                continue
+            body = record[RECORD_HEADER_LENGTH:]
+            names = {id: name for (database, id), name in self._names.items() if database == database_id}
+            commit = commit_log.summarize(header, peek(body, header, f"commit {header.seq}"), names)
+            for op in commit.operations:
+                if op.collection is not None and op.name is not None:
+                    self._names[(database_id, op.collection)] = op.name
+            self.commits[(own.timeline, header.seq)] = TimedCommit(own.timeline, commit)
+            for found in snapshot_operations(header, record, f"commit {header.seq}"):
+                if isinstance(found, CreateSnapshot):
+                    self.name(own.timeline, found.snapshot)
+                else:
+                    self._drop(own.timeline, found.name, header.seq)
+
+    def name(self, timeline: str, snapshot: SnapshotName) -> None:
+        """Takes in a name of a state."""
+        self.snapshots.setdefault((timeline, snapshot.name, snapshot.seq), NamedState(timeline, snapshot))
+
+    def _drop(self, timeline: str, name: str, seq: int) -> None:
+        for state in self.snapshots.values():
+            if (state.timeline, state.snapshot.name) == (timeline, name) and state.snapshot.seq < seq:
+                state.dropped_seq = seq if state.dropped_seq is None else state.dropped_seq
+
+
+def _own(held: Holdings, history: tuple[Branch, ...]) -> Iterator[Stretch]:
+    """The records of a timeline itself, not of its ancestors."""
+    own = history[0]
+    for stretch in sorted(stretches(held, history), key=lambda s: (s.after, s.until)):
+        made_on = stretch.part.timeline if stretch.part is not None else None
+        made_on = stretch.backup.timeline.id if stretch.backup is not None else made_on
+        if made_on == own.timeline and stretch.until > own.low:
+            yield stretch
