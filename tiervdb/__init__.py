@@ -2,10 +2,13 @@
 
 from tiervdb import errors
 from tiervdb.backup.copying import CopyResult
-from tiervdb.backup.expiry import ExpiryResult
+from tiervdb.backup.drill_words import DrillResult
+from tiervdb.backup.expiring import ExpiryDecision, ExpiryResult
 from tiervdb.backup.findings import VerifyFinding
+from tiervdb.backup.holds import Hold
 from tiervdb.backup.keys import Key
 from tiervdb.backup.pace import Limits
+from tiervdb.backup.policy import Policy
 from tiervdb.backup.repository import Repository
 from tiervdb.backup.values import Backup, BackupSketch, PlannedRestore, RestorableWindow, RestoreResult
 from tiervdb.backup.verify import VerifyReport
@@ -40,16 +43,20 @@ __all__ = [
     "Commit",
     "CopyResult",
     "Database",
+    "DrillResult",
+    "ExpiryDecision",
     "ExpiryResult",
     "Finding",
     "Hit",
     "Hits",
+    "Hold",
     "IngestResult",
     "Key",
     "Limits",
     "Options",
     "PinInfo",
     "PlannedRestore",
+    "Policy",
     "Recovery",
     "Repository",
     "RestorableWindow",

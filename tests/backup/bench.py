@@ -55,7 +55,8 @@ class RepositoryBench(Bench):
     def repository(self) -> Repository:
         """Opened anew each time, as another process would."""
         place = self.place.repository or Store(self._repository_folder)
-        return Repository(str(place.url), place.storage_options, self.place.key, clock=self.clock, rng=self.rng)
+        given = str(place.url), place.storage_options, self.place.key
+        return Repository(*given, publish=False, clock=self.clock, rng=self.rng)
 
     def open(self, *, read_only: bool = False) -> Database:
         setting = Setting(cold=self.place.cold, options=self.options)

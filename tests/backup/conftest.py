@@ -34,8 +34,8 @@ class World:
     options: Options = OPTIONS
     cold: Store | None = None
 
-    def repository(self, name: str = "repository") -> Repository:
-        return Repository(self.folder / name, clock=self.clock, rng=self.rng)
+    def repository(self, name: str = "repository", *, publish: bool = False) -> Repository:
+        return Repository(self.folder / name, publish=publish, clock=self.clock, rng=self.rng)
 
     def open(self, name: str = "db", repository: Repository | None = None, **how: object) -> Database:
         """A database that archives, unless ``repository`` is False."""

@@ -32,7 +32,7 @@ def test_objects_that_others_list_stay(world: World, db: Database) -> None:
     expected, before = ids_of(db), objects(world)
     plan = world.repository().expire(["first"], dry_run=True)
     assert objects(world) == before
-    done = world.repository().expire(["first"], reason="too old")
+    done = world.repository().expire(["first"], reason="too old", dry_run=False)
     assert (done.backups, done.objects, done.bytes) == (plan.backups, plan.objects, plan.bytes)
     assert 0 < done.objects < first.files
     assert len(before - objects(world)) == done.objects
@@ -41,7 +41,7 @@ def test_objects_that_others_list_stay(world: World, db: Database) -> None:
     world.repository().restore(world.folder / "back")
     with world.open_alone("back") as back:
         assert ids_of(back) == expected
-    assert world.repository().expire([]).objects == 0
+    assert world.repository().expire([], dry_run=False).objects == 0
 
 
 def test_the_log_before_the_oldest_backup_goes(world: World, db: Database) -> None:
@@ -55,7 +55,7 @@ def test_the_log_before_the_oldest_backup_goes(world: World, db: Database) -> No
     put(db, 80)
     db.archive()
     assert len(parts(world)) == 5
-    assert world.repository().expire(["first"]).parts == 4
+    assert world.repository().expire(["first"], dry_run=False).parts == 4
     assert parts(world) == ["0000000000000005"]
     window = world.repository().windows()[-1]
     assert (window.first_seq, window.last_seq) == (6, 7)
@@ -70,9 +70,9 @@ def test_the_log_before_the_oldest_backup_goes(world: World, db: Database) -> No
 def test_the_last_one_stays(world: World, db: Database) -> None:
     only = made(db)
     with pytest.raises(StateError, match="last backup"):
-        world.repository().expire([only.id])
+        world.repository().expire([only.id], dry_run=False)
     with pytest.raises(BackupNotFoundError):
-        world.repository().expire(["nothing"])
+        world.repository().expire(["nothing"], dry_run=False)
 
 
 def test_leases_and_pins_are_honoured(world: World, db: Database) -> None:
@@ -84,7 +84,7 @@ def test_leases_and_pins_are_honoured(world: World, db: Database) -> None:
     made(db)
     vault = world.repository().open().vault
     lease = leases.take(vault, "restore", backups=[first.id])
-    assert world.repository().expire([first.id]).objects == 0
+    assert world.repository().expire([first.id], dry_run=False).objects == 0
     lease.release()
     pin = leases.pin(vault, "0" * 32, "/lazy", [first.id], [])
     assert expiry.sweep(vault).objects == ()

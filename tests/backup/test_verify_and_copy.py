@@ -84,6 +84,8 @@ def test_every_damaged_document_is_a_finding(world: World, filled: list[int]) ->
     vault = world.repository().open().vault
     vault.create(paths.ExpirationKey("b" * 32).key, Expiration(id="b" * 32, created_us=1, reason="old"))
     vault.create(paths.LeaseKey("c" * 32).key, REPOSITORY_DOCUMENTS["lease"])
+    vault.create(paths.OperationKey("d" * 32).key, REPOSITORY_DOCUMENTS["drill_operation"])
+    vault.create(paths.HoldKey("e" * 32).key, REPOSITORY_DOCUMENTS["hold"])
     root = world.folder / "repository"
     documents = [p for p in root.rglob("*") if p.is_file() and p.parent.name != "data" and p.name != "repository.json"]
     kinds = set()
@@ -97,7 +99,9 @@ def test_every_damaged_document_is_a_finding(world: World, filled: list[int]) ->
             assert finding.object == key
             assert finding.depends != ("",)
             path.write_bytes(kept)
-    assert kinds == {"backups", "expirations", "leases", "pins", "timelines", "epochs", "wal", "complete"}
+    assert kinds == {
+        *("backups", "expirations", "leases", "pins", "timelines", "epochs", "wal", "complete", "operations", "holds")
+    }
 
 
 def test_a_damaged_backup_does_not_stand_in_the_way_of_others(world: World, db: Database) -> None:

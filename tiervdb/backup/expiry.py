@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tiervdb.backup import holdings, leases, listing
+from tiervdb.backup import holdings, leases
 from tiervdb.backup.holdings import Holdings, shard_of
 from tiervdb.backup.vault import Vault
-from tiervdb.errors import ObjectExistsError, StateError
+from tiervdb.errors import ObjectExistsError
 from tiervdb.format import repository_documents as documents
 from tiervdb.format import repository_paths as paths
 from tiervdb.format.repository_documents import BackupDocument, Expiration, Lease, RepositoryPin, Tombstone
@@ -39,45 +39,6 @@ class SweepPlan:
     give_up: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class ExpiryResult:
-    """What was, or with ``dry_run`` would be, unlisted and deleted. Objects that others still need stay.
-
-    ``objects``, ``bytes``: of backups; ``parts``: of the archived log before the oldest backup that is left.
-    """
-
-    backups: tuple[str, ...]
-    objects: int
-    bytes: int
-    parts: int
-    dry_run: bool
-
-
-def expire(vault: Vault, wanted: Sequence[str], reason: str, dry_run: bool) -> ExpiryResult:
-    """Unlists backups and deletes what nobody needs then. StateError for the last one that is listed."""
-    held = holdings.read(vault)
-    chosen = [listing.find(list(held.backups), name) for name in wanted]
-    rest = [backup for backup in held.backups if backup not in chosen]
-    if chosen and not rest:
-        raise StateError(
-            f"expire: {chosen[-1].id} is the last backup in {vault.url}, and without it nothing can be restored; make "
-            "another one first"
-        )
-    sizes = {found.key: found.size for found in vault.store.list(paths.DATA)}
-    if dry_run:
-        done = _planned(vault, _uploaders(vault), frozenset(backup.id for backup in chosen))
-    else:
-        unlist(vault, chosen, reason)
-        done = sweep(vault)
-    return ExpiryResult(
-        backups=tuple(backup.id for backup in chosen),
-        objects=len(done.objects),
-        bytes=sum(sizes.get(key, 0) for key in done.objects),
-        parts=len(done.parts),
-        dry_run=dry_run,
-    )
-
-
 def unlist(vault: Vault, backups: Iterable[BackupDocument], reason: str) -> None:
     """Says of each that it is no longer listed. Its objects stay until a sweep finds that nobody needs them."""
     for backup in backups:
@@ -88,12 +49,13 @@ def unlist(vault: Vault, backups: Iterable[BackupDocument], reason: str) -> None
             continue  # another expiry was faster
 
 
-def sweep(vault: Vault) -> SweepPlan:
-    """Deletes what no listed backup, lease or pin needs; says what that was."""
+def sweep(vault: Vault, log_from: Mapping[str, int] | None = None) -> SweepPlan:
+    """Deletes what no listed backup, lease or pin needs; says what that was. ``log_from``: by timeline, the seq up to
+    which its log may go, also where a backup that is kept could be gone on from."""
     uploaders = _uploaders(vault)  # before the leases: whoever begins to send later is not in it
-    plan = _planned(vault, uploaders)
+    plan = _planned(vault, uploaders, log_from)
     given_up = [backup for backup in plan.give_up if _gave_up(vault, backup)]
-    again = _planned(vault, uploaders)  # a document or lease may have come meanwhile
+    again = _planned(vault, uploaders, log_from)  # a document or lease may have come meanwhile
     unsafe = set(again.give_up) - set(given_up)
     done = SweepPlan(
         objects=tuple(key for key in again.objects if _uploader(key) not in unsafe),
@@ -112,9 +74,10 @@ def plan(
     known: Mapping[str, BackupDocument | Tombstone],
     protected: Protected,
     ended: Sequence[str],
+    log_from: Mapping[str, int] | None = None,
 ) -> SweepPlan:
     """Pure. ``objects``: keys by the backup that sent them. ``known``: every document, listed or not. ``ended``: ids of
-    leases that are over."""
+    leases that are over. ``log_from``: see ``sweep``."""
     listed = {backup.id for backup in held.backups}
     keeping = [b for i, b in known.items() if isinstance(b, BackupDocument) and i in listed | protected.backups]
     needed = {file.object.key for backup in keeping for file in backup.files if file.object is not None}
@@ -127,23 +90,21 @@ def plan(
         found += [key for key in keys if key not in needed]
     return SweepPlan(
         objects=tuple(found),
-        parts=tuple(_needless_parts(held, keeping, protected)),
+        parts=tuple(_needless_parts(held, needed_from(held, keeping), log_from or {}, protected)),
         leases=tuple(paths.LeaseKey(lease).key for lease in ended),
         give_up=tuple(give_up),
     )
 
 
-def _planned(vault: Vault, uploaders: Mapping[str, Sequence[str]], without: frozenset[str] = frozenset()) -> SweepPlan:
-    """``without``: backups to think away."""
+def _planned(vault: Vault, uploaders: Mapping[str, Sequence[str]], log_from: Mapping[str, int] | None) -> SweepPlan:
     now_us = vault.clock.now_us()
     every = vault.read_all(paths.LEASES, documents.decode_lease)
     running = [lease for lease in every if lease.expires_us > now_us]
     protected = protected_by(running, leases.pinned(vault))
     held = holdings.read(vault)  # after the leases: a backup releases its own when its document is there
-    held = Holdings(held.lineage, tuple(b for b in held.backups if b.id not in without), held.archived)
     known = {b.id: b for b in vault.read_all(paths.BACKUPS, documents.decode_backup)}
     ended = [lease.id for lease in every if lease.expires_us <= now_us]
-    return plan(held, uploaders, known, protected, ended)
+    return plan(held, uploaders, known, protected, ended, log_from)
 
 
 def protected_by(running: Sequence[Lease], pins: Sequence[RepositoryPin]) -> Protected:
@@ -156,8 +117,8 @@ def protected_by(running: Sequence[Lease], pins: Sequence[RepositoryPin]) -> Pro
     )
 
 
-def _needless_parts(held: Holdings, keeping: Sequence[BackupDocument], protected: Protected) -> Iterable[str]:
-    """Parts before the manifests of all backups that are kept; a timeline's last number and its fence stay."""
+def needed_from(held: Holdings, keeping: Iterable[BackupDocument]) -> dict[str, int]:
+    """By timeline, the seq up to which its log is before the manifests of all these backups. Pure."""
     oldest: dict[str, int] = {}
     for backup in keeping:
         flushed = shard_of(backup).flushed_seq
@@ -168,11 +129,21 @@ def _needless_parts(held: Holdings, keeping: Sequence[BackupDocument], protected
             if descendant.timeline.id in oldest:
                 bound = oldest[descendant.timeline.id]
                 oldest[ancestor.id] = min(oldest.get(ancestor.id, bound), bound)
+    return oldest
+
+
+def _needless_parts(
+    held: Holdings, needed: Mapping[str, int], log_from: Mapping[str, int], protected: Protected
+) -> Iterable[str]:
+    """A timeline's last number and its fence stay."""
+    if not needed:
+        return  # without any backup, one that is being made may need them
     for timeline, archived in held.archived.items():
-        if timeline in protected.timelines or timeline not in oldest:
-            continue  # without any backup, one that is being made may need it
+        if timeline in protected.timelines:
+            continue
+        bound = max(needed.get(timeline, -1), log_from.get(timeline, -1))
         for part in archived.parts[:-1]:
-            if part.last_seq <= oldest[timeline]:
+            if part.last_seq <= bound:
                 yield paths.PartKey(timeline, part.shard, part.n).key
 
 

@@ -93,6 +93,13 @@ def _meaning(key: paths.RepositoryKey | None) -> tuple[str, str]:
                 "what expiry may delete: it deletes nothing until this is settled",
                 "Delete it when nothing runs that could need it.",
             )
+        case paths.HoldKey(_):
+            return (
+                "which backups expiry keeps: it deletes nothing until this is settled",
+                "Bring the document back from an off-site copy, or delete it and hold again.",
+            )
+        case paths.OperationKey(_):
+            return "a row of the catalog: what was done here once", "Delete it; nothing else needs it."
         case paths.KeySlot(_):
             return "the key that opens it", "Add the key again with one that still works, and remove this one."
         case _:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 from collections.abc import Mapping, Sequence
@@ -14,24 +15,29 @@ import pyarrow as pa
 from tiervdb.backup import (
     archived_log,
     attach,
-    copying,
-    expiry,
+    expiring,
     holdings,
+    holds,
     listing,
     opened,
+    recorded,
     resolve,
     restoring,
-    verify,
     windows,
 )
 from tiervdb.backup.catalog.catalog import Catalog
+from tiervdb.backup.catalog.duck import Tables
 from tiervdb.backup.copy_objects import CopyWish
 from tiervdb.backup.copying import CopyResult
-from tiervdb.backup.expiry import ExpiryResult
+from tiervdb.backup.drill import DrillWish
+from tiervdb.backup.drill_words import DrillResult, drill_value
+from tiervdb.backup.expiring import ExpiryResult, Named
+from tiervdb.backup.holds import Hold
 from tiervdb.backup.keys import Key
 from tiervdb.backup.log_reader import LogReader
 from tiervdb.backup.opened import OpenRepository
 from tiervdb.backup.pace import UNLIMITED, Limits
+from tiervdb.backup.policy import Policy
 from tiervdb.backup.restoring import RestoreWish
 from tiervdb.backup.sending import Progress
 from tiervdb.backup.values import (
@@ -45,7 +51,7 @@ from tiervdb.backup.values import (
 )
 from tiervdb.backup.verify import VerifyReport, VerifyWish
 from tiervdb.clock import Clock, SystemClock
-from tiervdb.errors import InvalidInputError, NotARepositoryError, StoreUnavailableError
+from tiervdb.errors import InvalidInputError, NotARepositoryError, StorageError, StoreUnavailableError
 from tiervdb.storage.given import to_path, to_place
 from tiervdb.storage.object_store import ObjectStore
 from tiervdb.storage.open import Store, open_store
@@ -55,6 +61,7 @@ from tiervdb.target import Target
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
+_log = logging.getLogger("tiervdb")
 Url = str | PathLike[str] | Store
 
 
@@ -71,11 +78,13 @@ class Repository:
         storage_options: Mapping[str, object] | None = None,
         key: Key | None = None,
         *,
+        publish: bool = True,
         clock: Clock | None = None,
         rng: random.Random | None = None,
     ) -> None:
         """``storage_options``: credentials in s3fs names, never stored; they serve the source's cold store, too, where
-        a restore reads it. ``key``: of an encrypted repository. ``clock``, ``rng``: for tests."""
+        a restore reads it. ``key``: of an encrypted repository. ``publish``: whether the catalog is published after
+        each operation. ``clock``, ``rng``: for tests."""
         self.location = _location(url, storage_options)
         if key is not None and not isinstance(key, Key):
             raise InvalidInputError(
@@ -87,6 +96,7 @@ class Repository:
         self._lock = threading.Lock()
         self._opened: OpenRepository | None = None
         self._catalog_of: Catalog | None = None
+        self._publishes = publish
 
     @classmethod
     def create(
@@ -160,9 +170,30 @@ class Repository:
         """
         return self._catalog().sql(query, params)
 
+    def tables(self) -> Tables:
+        """The catalog as it is now, without the log, to be asked more than once by its ``sql``."""
+        return self._catalog().tables()
+
     def export_catalog(self, path: Url) -> None:
         """All tables of the catalog in a new DuckDB file. AlreadyExistsError if the path exists."""
         self._catalog().export(to_path(path, "the path of a new DuckDB file"))
+
+    def publish(self, *, with_log: bool = True) -> None:
+        """Writes the catalog into the repository as Parquet (docs/catalog.md), as each operation does by itself.
+
+        ``with_log``: also commits and snapshots, for which the whole log is read. In an encrypted repository no Parquet
+        is written.
+        """
+        self._catalog().publish(with_log)
+
+    def after_operation(self) -> None:
+        """Publishes the catalog, unless that is not wanted; a failure is said in the log, and fails nothing."""
+        if not self._publishes:
+            return
+        try:
+            self._catalog().publish()
+        except StorageError as error:
+            _log.warning("%s: the catalog could not be published: %s", self.url, error)
 
     # -- restoring
 
@@ -211,7 +242,15 @@ class Repository:
             limits=_limits(limits),
             progress=progress,
         )
-        return restoring.run(self.open(), to_path(path, "the directory of the restored database"), wanted, wish)
+        where = to_path(path, "the directory of the restored database")
+        done = recorded.restore(self.open(), where, wanted, wish)
+        self.after_operation()
+        return done
+
+    def read_at(self, path: Url, target: Target) -> None:
+        """A lazy restore to be read and thrown away: nothing is written down of it."""
+        wish = RestoreWish(source_options=self._source_place, lazy=True)
+        restoring.run(self.open(), to_path(path, "a directory"), target, wish)
 
     def attach(self, path: Url) -> None:
         """Makes a restored or copied database the current one here; the old writer is shut out.
@@ -238,7 +277,37 @@ class Repository:
         wish = VerifyWish(
             deep, sample, None if resume is None else to_path(resume, "resume= a file"), self._cold_store, progress
         )
-        return verify.verify(self.open().vault, wish)
+        done = recorded.verified(self.open().vault, wish)
+        self.after_operation()
+        return done
+
+    def drill(
+        self,
+        target: Target | None = None,
+        *,
+        lazy: bool = False,
+        scratch: Url | None = None,
+        limits: Limits | None = None,
+        progress: Progress | None = None,
+    ) -> DrillResult:
+        """Restores to a random point of a random restorable window (or to a target), checks all of it, measures, and
+        removes it again.
+
+        What does not hold is in the result, and in the catalog's ``drills``; it is not raised. ``lazy``: opens before
+        all is there. ``scratch``: a directory with room for the database; None: the system's for temporary files.
+        StateError if nothing can be restored.
+        """
+        wish = DrillWish(
+            target=None if target is None else _target(target),
+            lazy=lazy,
+            scratch=None if scratch is None else to_path(scratch, "scratch= a directory"),
+            source_options=self._source_place,
+            limits=_limits(limits),
+            progress=progress,
+        )
+        done = recorded.drill(self.open(), wish)
+        self.after_operation()
+        return drill_value(done)
 
     def copy_to(
         self,
@@ -254,7 +323,10 @@ class Repository:
         """
         target = url if isinstance(url, Repository) else Repository(url, clock=self._clock, rng=self._rng)
         wish = CopyWish(_limits(limits), progress, self._cold_store)
-        return copying.copy(self.open().vault, target.open_or_create().vault, wish)
+        done = recorded.copy(self.open().vault, target.open_or_create().vault, wish)
+        self.after_operation()
+        target.after_operation()
+        return done
 
     def open_or_create(self) -> OpenRepository:
         """As ``open``, and makes the repository if there is none: encrypted, if it has a key."""
@@ -282,13 +354,49 @@ class Repository:
         """The source's cold store, with this repository's credentials where it may take them."""
         return replace(self.location, url=url) if _same_service(self.location, url) else Store(url)
 
-    def expire(self, backups: Sequence[str], *, reason: str = "asked for", dry_run: bool = False) -> ExpiryResult:
-        """Unlists backups, given by id, its beginning, or label, and deletes what nobody needs any more.
+    # -- keeping and expiring
 
-        What other backups list, and what running backups, restores, verifications and copies need, stays. Raises
-        BackupNotFoundError, StateError for the last one. ``dry_run``: only say what would go.
+    def expire(
+        self, what: Policy | Sequence[str] | None = None, *, reason: str = "asked for", dry_run: bool = True
+    ) -> ExpiryResult:
+        """Plans what goes; with ``dry_run=False`` unlists it and deletes what nobody needs any more.
+
+        ``what``: a ``Policy`` (None: the default one), or backups by id, its beginning, or label, with a ``reason``.
+        What other backups list, what a hold keeps, and what running backups, restores, verifications and copies need,
+        stays. Raises BackupNotFoundError; StateError for the last backup, for one that is held, and where a policy
+        would break its ``require_restorable``.
         """
-        return expiry.expire(self.open().vault, _names(backups), reason, dry_run)
+        wish = self._what(what, reason)
+        if dry_run:
+            return expiring.plan(self._catalog().facts(), wish)
+        done = recorded.expire(self.open().vault, wish)
+        self.after_operation()
+        return done
+
+    def hold(self, backup: str | None = None, *, label: str | None = None, reason: str) -> Hold:
+        """Keeps a backup, given by id, its beginning, or label, from expiring; or all of a ``label``, also later ones.
+
+        Raises BackupNotFoundError; InvalidInputError without a reason.
+        """
+        done = holds.hold(self.open().vault, backup, label, reason)
+        self.after_operation()
+        return done
+
+    def release(self, name: str) -> list[Hold]:
+        """Ends a hold, given by its id, or all holds of a backup or label; says which. BackupNotFoundError."""
+        done = holds.release(self.open().vault, name)
+        self.after_operation()
+        return done
+
+    def holds(self) -> list[Hold]:
+        """What is held, oldest first."""
+        return holds.listed(self.open().vault)
+
+    @staticmethod
+    def _what(what: object, reason: str) -> Policy | Named:
+        if what is None or isinstance(what, Policy):
+            return what or Policy()
+        return Named(_names(what), reason)
 
     # -- keys
 

@@ -171,12 +171,15 @@ def _copy(
 def _copy_one(
     vault: Vault, plan: RestorePlan, where: Destination, file: BackupFile, store: ObjectStore, key: str
 ) -> None:
-    if file.object is not None and file.object.layout == "plain":
-        with suppress(FeatureUnavailableError):
-            store.copy_from(vault.store, file.object.key, key)
-            return
     with tempfile.TemporaryDirectory(prefix="tiervdb-restore-") as folder:
         path = Path(folder) / "object"
+        if file.object is not None and file.object.layout == "plain":
+            with suppress(FeatureUnavailableError):
+                store.copy_from(vault.store, file.object.key, key)
+                store.get_file(key, path)  # nobody has looked at its bytes yet
+                if fetching.hash_file(path) != file.sha256:
+                    raise fetching.damaged(file, vault)
+                return
         _read(vault, plan, where, file, path)
         if fetching.hash_file(path) != file.sha256:
             raise fetching.damaged(file, vault)

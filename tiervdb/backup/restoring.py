@@ -29,7 +29,7 @@ from tiervdb.types import to_datetime
 
 @dataclass(frozen=True)
 class RestoreWish:
-    """How a restore is to be made. ``cold``: another cold store; ``cold_options``: credentials for the source's."""
+    """How a restore is to be made. ``cold``: another cold store; ``source_options``: the source's with credentials."""
 
     attach: bool = False
     cold: Store | None = None

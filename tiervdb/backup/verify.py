@@ -16,6 +16,7 @@ from tiervdb.backup.vault import Vault
 from tiervdb.backup.verify_contents import Read, Reading, of_object, of_part, of_reference
 from tiervdb.errors import InvalidInputError, ObjectNotFoundError
 from tiervdb.format import repository_documents as documents
+from tiervdb.format import repository_operations as operations
 from tiervdb.format import repository_paths as paths
 from tiervdb.format.repository_documents import BackupDocument, BackupFile, PartHeader, StoredObject
 from tiervdb.storage.object_store import ObjectStore
@@ -73,6 +74,8 @@ def _others(vault: Vault, findings: Findings) -> None:
     vault.read_all(paths.EXPIRATIONS, documents.decode_expiration, findings.unreadable)
     vault.read_all(paths.LEASES, documents.decode_lease, findings.unreadable)
     vault.read_all(paths.PINS, documents.decode_pin, findings.unreadable)
+    vault.read_all(paths.OPERATIONS, operations.decode_operation, findings.unreadable)
+    vault.read_all(paths.HOLDS, operations.decode_hold, findings.unreadable)
     for key, error in opened.damaged_slots(vault.store).items():
         findings.unreadable(key, error)
 

@@ -10,6 +10,7 @@ import typer
 
 import tiervdb
 from tiervdb.cli import readable
+from tiervdb.cli.expiring import say
 from tiervdb.cli.failure import Commands
 from tiervdb.cli.options import DatabasePath, DryRun, Json
 from tiervdb.cli.output import Output
@@ -128,11 +129,7 @@ def expire(
     source = reached(repository, key(key_file, key_env, key_command))
     done = source.expire(ids, reason=reason, dry_run=not confirm)
     output.document(done)
-    what = (
-        f"{readable.plural(len(done.backups), 'backup')}, {readable.plural(done.objects, 'object')} "
-        f"({readable.size(done.bytes)}) and {readable.plural(done.parts, 'part')} of the log"
-    )
-    output.say(f"expired {what}" if confirm else f"would expire {what}; say --confirm to do it")
+    say(output, done)
 
 
 def opened(path: Any, repository: tiervdb.Repository | None) -> tiervdb.Database:

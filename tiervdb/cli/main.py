@@ -7,7 +7,21 @@ import platform
 import typer
 
 import tiervdb
-from tiervdb.cli import backups, doctor, pin, proving, recovering, report, restore, search, snapshot, tier, transfer
+from tiervdb.cli import (
+    backups,
+    catalog,
+    doctor,
+    expiring,
+    pin,
+    proving,
+    recovering,
+    report,
+    restore,
+    search,
+    snapshot,
+    tier,
+    transfer,
+)
 from tiervdb.cli.demo import command
 from tiervdb.cli.failure import Commands
 from tiervdb.cli.options import Json
@@ -37,6 +51,12 @@ app.command("history")(restore.history)
 app.command("restore")(restore.restore)
 app.command("attach")(restore.attach)
 app.command("verify")(proving.verify)
+app.add_typer(catalog.app, name="catalog")
+app.command("expire")(expiring.expire)
+app.command("hold")(expiring.hold)
+app.command("holds")(expiring.holds)
+app.command("release")(expiring.release)
+app.command("drill")(proving.drill)
 app.command("copy")(proving.copy)
 app.command("log")(report.log)
 app.add_typer(tier.app, name="tier")

@@ -12,6 +12,7 @@ from tiervdb.backup.repository import Repository
 from tiervdb.cli import readable
 from tiervdb.cli.options import Json
 from tiervdb.cli.output import Output
+from tiervdb.cli.points import target
 from tiervdb.cli.repository import KeyCommand, KeyEnv, KeyFile, RepositoryUrl, key, reached
 from tiervdb.errors import CorruptionError, InvalidInputError
 
@@ -39,6 +40,29 @@ def verify(
     output.say(f"{looked} and {readable.plural(report.parts, 'part')} of the log looked at; {read}")
     if not report.ok:
         raise CorruptionError(f"{readable.plural(len(report.findings), 'finding')} in {source.url}; see above")
+
+
+def drill(
+    to: Annotated[str | None, typer.Option("--target", help="As for restore.  [default: a random point]")] = None,
+    lazy: Annotated[bool, typer.Option("--lazy", help="Open before all is there.")] = False,
+    scratch: Annotated[Path | None, typer.Option(help="Directory with room for the database.")] = None,
+    repository: RepositoryUrl = None,
+    key_file: KeyFile = None,
+    key_env: KeyEnv = None,
+    key_command: KeyCommand = None,
+    json: Json = False,
+) -> None:
+    """Try a restore to a random point: check all of it, measure RTO and RPO, remove it. Exit code 7 if it failed."""
+    output = Output(json)
+    source = reached(repository, key(key_file, key_env, key_command))
+    wanted = None if to is None else target(to, exclusive=False, timeline=None)
+    with output.progress("drill", unit="bytes") as advance:
+        done = source.drill(wanted, lazy=lazy, scratch=scratch, progress=advance)
+    output.document({**asdict(done), "ok": done.ok})
+    for line in str(done).splitlines():
+        output.say(line, "" if done.ok else "bold red")
+    if not done.ok:
+        raise CorruptionError(f"the drill failed in {source.url}; see above, and run `tiervdb verify --deep`")
 
 
 def copy(

@@ -11,6 +11,7 @@ from tiervdb.backup import create, golden, holdings, lineage
 from tiervdb.backup.create import Wish
 from tiervdb.backup.opened import OpenRepository
 from tiervdb.backup.pace import Limits
+from tiervdb.backup.repository import Repository
 from tiervdb.backup.sending import Progress
 from tiervdb.backup.source import Source
 from tiervdb.backup.values import Backup, BackupSketch, backup_value
@@ -50,7 +51,14 @@ def backup(session: Session, wish: Wish, progress: Progress | None, dry_run: boo
         document = create.create(
             opened.vault, source, wish, _epoch(session, opened), opened.id, lambda: _listed(opened), progress
         )
+    _repository(session).after_operation()
     return backup_value(document)
+
+
+def _repository(session: Session) -> Repository:
+    found = session.repository if session.protection is None else session.protection.repository
+    assert found is not None  # _opened looked
+    return found
 
 
 def _ship(protection: Protection) -> None:

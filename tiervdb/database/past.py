@@ -24,7 +24,7 @@ def session_from_repository(session: Session, repository: Repository, target: Ta
     """The state at a target, read from the repository as it is touched. Raises what Repository.plan raises."""
     folder = Path(tempfile.mkdtemp(prefix="tiervdb-at-"))
     try:
-        repository.restore(folder / "db", target, lazy=True)
+        repository.read_at(folder / "db", target)
         local = OsDir(folder / "db")
         coming = hydration_of(local, repository)
         directory = local if coming is None else coming[0]

@@ -134,7 +134,8 @@ class CatalogPointer(DocumentBase, frozen=True, kw_only=True, forbid_unknown_fie
     """``catalog/current.json``: the newest complete publication.
 
     ``directory``: below the repository, with the tables as Parquet files; None in an encrypted one. ``tables``: the
-    files of each table in it; ``pieces``: of those of ``backup_objects``, what tells one from another. ``state``: what the catalog is made of, so that it need not be read again, in order.
+    files of each table in it; ``pieces``: of those of ``backup_objects``, what tells one from another. ``state``: what
+    the catalog is made of, so that it need not be read again, in order.
     """
 
     published_us: int

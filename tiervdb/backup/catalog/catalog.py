@@ -44,13 +44,18 @@ class Catalog:
 
     def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> DuckDBPyRelation:
         """The rows of a query over the catalog as it is now. InvalidInputError for a query that cannot be run."""
+        loaded = self.tables(query)
+        return loaded.sql(query, params)
+
+    def tables(self, *queries: str) -> duck.Tables:
+        """All tables as they are now; those of the log only if one of the queries reads them."""
         with self._lock:
             found = self._facts()
             loaded = duck.Tables(tables.build(found), lists(found))
-            if loaded.names_in(query) & FROM_LOG:
+            if any(loaded.names_in(query) & FROM_LOG for query in queries):
                 for name, table in self._of_log(found).items():
                     loaded.add(name, table)
-            return loaded.sql(query, params)
+            return loaded
 
     def facts(self) -> Facts:
         """What the tables are made from, as it is now."""

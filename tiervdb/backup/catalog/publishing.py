@@ -27,6 +27,7 @@ from tiervdb.format.repository_paths import CatalogFileKey
 BACKUPS_A_PIECE = 256  # of backup_objects: a full piece never changes, and is copied inside the store
 _LISTS = "backup_objects"
 _SENDERS = 8
+_READING_US = 3600 * 1_000_000
 
 Ids = tuple[str, ...]
 
@@ -112,3 +113,23 @@ def _parquet(table: pa.Table) -> bytes:
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd")
     return sink.getvalue()
+
+
+def sweep(vault: Vault) -> int:
+    """Deletes publications that are older than the current one by an hour, for who reads one may still do so; how many
+    objects that were."""
+    pointer = read_pointer(vault)
+    if pointer is None:
+        return 0
+    newest_us = vault.store.stat(paths.CATALOG_POINTER).modified_us
+    needed = {*pointer.state, paths.CATALOG_POINTER}
+    old = [
+        entry.key
+        for entry in vault.store.list(paths.CATALOG)
+        if entry.key not in needed
+        and (pointer.directory is None or not entry.key.startswith(f"{pointer.directory}/"))
+        and entry.modified_us < newest_us - _READING_US
+    ]
+    for key in old:
+        vault.store.delete(key)
+    return len(old)

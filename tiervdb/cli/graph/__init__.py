@@ -1,6 +1,7 @@
 """The picture of a backup repository: as one HTML page, and as text for a terminal."""
 
 from tiervdb.cli.graph.page import page
+from tiervdb.cli.graph.reading import read
 from tiervdb.cli.graph.summary import Summary, summary
 from tiervdb.cli.graph.text import text
 from tiervdb.cli.graph.values import (
@@ -27,6 +28,7 @@ __all__ = [
     "Summary",
     "Timeline",
     "page",
+    "read",
     "summary",
     "text",
 ]

@@ -1,0 +1,155 @@
+"""Expiry by a policy or by names: planned from what is known, then run on what the repository says at that moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from tiervdb.backup import expiry, holdings, holds, listing, locking, retention, windows
+from tiervdb.backup.catalog import publishing
+from tiervdb.backup.catalog.facts import Facts
+from tiervdb.backup.holdings import Holdings, shard_of
+from tiervdb.backup.policy import Policy
+from tiervdb.backup.retention import Decision, RetentionPlan
+from tiervdb.backup.values import RestorableWindow, window_value
+from tiervdb.backup.vault import Vault
+from tiervdb.errors import StateError
+from tiervdb.format import repository_paths as paths
+from tiervdb.format.repository_documents import BackupDocument
+from tiervdb.types import to_datetime
+
+
+@dataclass(frozen=True)
+class Named:
+    """Backups by id, its beginning, or label, and why they go."""
+
+    names: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class ExpiryDecision:
+    """About one backup. ``reasons``: why it stays, or goes."""
+
+    backup: str
+    label: str | None
+    kind: str
+    time: datetime
+    keep: bool
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ExpiryResult:
+    """What was, or with ``dry_run`` would be, unlisted and deleted. Objects that others still need stay.
+
+    ``backups``: ids. ``objects``, ``bytes``: of backups; ``parts``: of the archived log. ``decisions``: about every
+    listed backup, newest first. ``vanishing``: what can be restored now, and not afterwards. ``locked_objects``: those
+    that the store refuses to delete for the policy's ``lock`` from now on.
+    """
+
+    backups: tuple[str, ...]
+    objects: int
+    bytes: int
+    parts: int
+    dry_run: bool
+    decisions: tuple[ExpiryDecision, ...]
+    vanishing: tuple[RestorableWindow, ...]
+    locked_objects: int = 0
+
+
+def plan(found: Facts, what: Policy | Named) -> ExpiryResult:
+    """What an expiry would do, by what is known of the documents. BackupNotFoundError, StateError."""
+    held = found.held
+    decided = decide(held, what, holds.held_backups(held.backups, found.passing.holds), found.now_us)
+    objects, size = _freed(found, decided.expiring)
+    parts = sum(len(retention.needless(held.archived[t], s)) for t, s in decided.log_from.items() if t in held.archived)
+    return _result(decided, objects, size, parts, dry_run=True)
+
+
+def run(vault: Vault, what: Policy | Named) -> ExpiryResult:
+    """Unlists and deletes. Raises what ``plan`` raises, and CorruptionError where something cannot be read: expiry
+    fails closed."""
+    held = holdings.read(vault)
+    decided = decide(held, what, holds.held_backups(held.backups, holds.every(vault)), vault.clock.now_us())
+    sizes = {found.key: found.size for found in vault.store.list(paths.DATA)}
+    kept = retention.rest(held, decided.expiring, decided.log_from)
+    locked = 0
+    if isinstance(what, Policy) and what.lock is not None:
+        locked = locking.extend(vault, kept, vault.clock.now_us() + what.us("lock"))
+    why = {decision.backup: "; ".join(decision.reasons) for decision in decided.decisions}
+    for backup in held.backups:
+        if backup.id in decided.expiring:
+            expiry.unlist(vault, [backup], why[backup.id])
+    swept = expiry.sweep(vault, decided.log_from)
+    publishing.sweep(vault)
+    size = sum(sizes.get(key, 0) for key in swept.objects)
+    return _result(decided, len(swept.objects), size, len(swept.parts), dry_run=False, locked=locked)
+
+
+def decide(held: Holdings, what: Policy | Named, held_back: Mapping[str, str], now_us: int) -> RetentionPlan:
+    """Pure. ``held_back``: backups that a hold keeps, with its reason."""
+    if isinstance(what, Policy):
+        return retention.plan(held, held_back, what, now_us)
+    return _named(held, what, held_back)
+
+
+def _named(held: Holdings, what: Named, held_back: Mapping[str, str]) -> RetentionPlan:
+    chosen = [listing.find(list(held.backups), name) for name in what.names]
+    gone = {backup.id for backup in chosen}
+    for backup in chosen:
+        if backup.id in held_back:
+            raise StateError(f"expire: {backup.id} is held ({held_back[backup.id]}); release it first")
+    keeping = [backup for backup in held.backups if backup.id not in gone]
+    if chosen and not keeping:
+        raise StateError(
+            f"expire: {chosen[-1].id} is the last backup here, and without it nothing can be restored; make another "
+            "one first"
+        )
+    decisions = [_about(backup, what, backup.id in gone) for backup in held.backups]
+    log_from = expiry.needed_from(held, keeping)
+    vanishing = retention.lost(windows.windows(held), windows.windows(retention.rest(held, gone, log_from)))
+    return RetentionPlan(retention.newest_first(decisions), log_from, tuple(vanishing))
+
+
+def _about(backup: BackupDocument, what: Named, goes: bool) -> Decision:
+    why = what.reason if goes else "not named"
+    return Decision(backup.id, backup.label, backup.kind, shard_of(backup).time_us, keep=not goes, reasons=(why,))
+
+
+def _freed(found: Facts, expiring: Sequence[str]) -> tuple[int, int]:
+    """Objects, and their bytes, that only backups list which go or went already."""
+    gone = set(expiring)
+    files = found.known.files
+    needed = np.zeros(len(files), np.bool_)
+    for backup in found.held.backups:
+        if backup.id not in gone:
+            needed[found.known.listing(backup.id)] = True
+    listed = np.zeros(len(files), np.bool_)
+    for expired in gone:
+        listed[found.known.listing(expired)] = True
+    kept = {files[n].key for n in np.flatnonzero(needed).tolist()}
+    free = {files[n].key: files[n].stored_size for n in np.flatnonzero(listed & ~needed).tolist()}
+    sizes = [size for key, size in free.items() if key is not None and key not in kept]
+    return len(sizes), sum(sizes)
+
+
+def _result(
+    decided: RetentionPlan, objects: int, size: int, parts: int, *, dry_run: bool, locked: int = 0
+) -> ExpiryResult:
+    return ExpiryResult(
+        backups=decided.expiring,
+        objects=objects,
+        bytes=size,
+        parts=parts,
+        dry_run=dry_run,
+        decisions=tuple(
+            ExpiryDecision(d.backup, d.label, d.kind, to_datetime(d.time_us), d.keep, d.reasons)
+            for d in decided.decisions
+        ),
+        vanishing=tuple(window_value(window) for window in decided.vanishing),
+        locked_objects=locked,
+    )

@@ -1,0 +1,146 @@
+"""``tiervdb catalog sql | tables | graph | export | publish``: the lineage of backups, as tables and as a picture."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pyarrow as pa
+import typer
+
+from tiervdb.backup.catalog.schema import TABLES
+from tiervdb.cli import graph as pictures
+from tiervdb.cli import readable
+from tiervdb.cli.failure import Commands
+from tiervdb.cli.options import Json, Params, parameters
+from tiervdb.cli.output import Output
+from tiervdb.cli.repository import KeyCommand, KeyEnv, KeyFile, RepositoryUrl, key, reached
+from tiervdb.clock import SystemClock
+from tiervdb.errors import AlreadyExistsError
+from tiervdb.storage.os_errors import os_errors
+from tiervdb.types import to_datetime
+
+app = typer.Typer(cls=Commands, help="The lineage of backups: SQL, a picture, files.", no_args_is_help=True)
+
+
+@app.command("sql")
+def sql(
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="A select over the catalog's tables.")],
+    params: Params = None,
+    format: Annotated[Literal["table", "csv"], typer.Option("--format", help="How to print it.")] = "table",
+    repository: RepositoryUrl = None,
+    key_file: KeyFile = None,
+    key_env: KeyEnv = None,
+    key_command: KeyCommand = None,
+    json: Json = False,
+) -> None:
+    """Ask the catalog: what can be restored, from which objects, when was that proven, what was deleted and why."""
+    output = Output(json)
+    source = reached(repository, key(key_file, key_env, key_command))
+    found = source.sql(query, parameters(params)).to_arrow_table()
+    output.document(found.to_pylist())
+    if json:
+        return
+    if format == "csv":
+        _write_csv(found)
+    elif found.num_rows:
+        output.table(found.column_names, [[readable.text(cell) for cell in row.values()] for row in found.to_pylist()])
+    else:
+        output.say("no rows")
+
+
+@app.command("tables")
+def tables(json: Json = False) -> None:
+    """List the tables and their columns, with types and meanings."""
+    output = Output(json)
+    rows = [
+        {"table": name, "column": column, "type": _sql_type(kind), "meaning": meaning}
+        for name, table in TABLES.items()
+        for column, kind, meaning in table.columns
+    ]
+    output.document(rows)
+    for name, table in TABLES.items():
+        output.say(f"{name}: {table.meaning}", "bold")
+        output.table(["", "", ""], [[f"  {c}", _sql_type(kind), meaning] for c, kind, meaning in table.columns])
+
+
+@app.command("graph")
+def graph(
+    file: Annotated[Path | None, typer.Option("--output", "-o", help="HTML file; without, text is printed.")] = None,
+    repository: RepositoryUrl = None,
+    key_file: KeyFile = None,
+    key_env: KeyEnv = None,
+    key_command: KeyCommand = None,
+    json: Json = False,
+) -> None:
+    """Draw windows, backups, forks, restores and drills: one HTML page that needs no network, or text."""
+    output = Output(json)
+    source = reached(repository, key(key_file, key_env, key_command))
+    found = pictures.read(source.tables(), source.url, to_datetime(SystemClock().now_us()))
+    if file is None:
+        output.document(found)
+        for line in pictures.text(found, output.console.width):
+            output.say(line)
+        return
+    with os_errors("writing", file):
+        file.write_text(pictures.page(found), encoding="utf-8")
+    output.document({"file": file, "backups": len(found.backups)})
+    output.say(f"drew {readable.plural(len(found.backups), 'backup')} in {file}")
+
+
+@app.command("export")
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new DuckDB file.")],
+    repository: RepositoryUrl = None,
+    key_file: KeyFile = None,
+    key_env: KeyEnv = None,
+    key_command: KeyCommand = None,
+    json: Json = False,
+) -> None:
+    """Write all tables into a new DuckDB file."""
+    output = Output(json)
+    if file.exists():
+        raise AlreadyExistsError(f"{file} exists already; give another file, or move it away")
+    reached(repository, key(key_file, key_env, key_command)).export_catalog(file)
+    output.document({"file": file, "tables": len(TABLES)})
+    output.say(f"wrote {readable.plural(len(TABLES), 'table')} to {file}")
+
+
+@app.command("publish")
+def publish(
+    repository: RepositoryUrl = None,
+    key_file: KeyFile = None,
+    key_env: KeyEnv = None,
+    key_command: KeyCommand = None,
+    json: Json = False,
+) -> None:
+    """Write the tables into the repository as Parquet, with commits and snapshots. Operations do so by themselves."""
+    output = Output(json)
+    source = reached(repository, key(key_file, key_env, key_command))
+    source.publish()
+    output.document({"repository": source.url})
+    output.say(f"published the catalog in {source.url}")
+
+
+def _sql_type(kind: pa.DataType) -> str:
+    if pa.types.is_list(kind):
+        return f"{_sql_type(kind.value_type)}[]"
+    if pa.types.is_timestamp(kind):
+        return "timestamptz"
+    names = {pa.string(): "varchar", pa.int64(): "bigint", pa.bool_(): "boolean", pa.float64(): "double"}
+    return names[kind]
+
+
+def _write_csv(table: pa.Table) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(table.column_names)
+    for row in table.to_pylist():
+        writer.writerow([_cell(value) for value in row.values()])
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    return value.isoformat() if hasattr(value, "isoformat") else value
