@@ -14,7 +14,7 @@ import pyarrow as pa
 from tiervdb.backup.catalog import duck, kept, publishing, tables
 from tiervdb.backup.catalog.facts import Facts, Passing, facts
 from tiervdb.backup.catalog.known import Known
-from tiervdb.backup.catalog.lists import lists
+from tiervdb.backup.catalog.lists import Lists
 from tiervdb.backup.catalog.log import LogContents
 from tiervdb.backup.catalog.log_tables import log_tables
 from tiervdb.backup.catalog.schema import FROM_LOG, TABLES
@@ -36,11 +36,13 @@ SHORT_LOG_PARTS, SHORT_LOG_BYTES = 1000, 64 << 20  # what is read for each publi
 class Catalog:
     """Thread-safe. Raises StorageError where the store is away, CorruptionError never: what is damaged is left out."""
 
-    def __init__(self, vault: Vault) -> None:
+    def __init__(self, vault: Vault, known: Known | None = None) -> None:
+        """``known``: what was read already; None: what an earlier process published."""
         self._vault = vault
         self._lock = threading.Lock()
-        self._known: Known | None = None
+        self._known = known
         self._log = LogContents()
+        self._lists = Lists()
 
     def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> DuckDBPyRelation:
         """The rows of a query over the catalog as it is now. InvalidInputError for a query that cannot be run."""
@@ -51,7 +53,7 @@ class Catalog:
         """All tables as they are now; those of the log only if one of the queries reads them."""
         with self._lock:
             found = self._facts()
-            loaded = duck.Tables(tables.build(found), lists(found))
+            loaded = duck.Tables(tables.build(found), self._lists.of(found))
             if any(loaded.names_in(query) & FROM_LOG for query in queries):
                 for name, table in self._of_log(found).items():
                     loaded.add(name, table)
@@ -67,7 +69,7 @@ class Catalog:
         with self._lock:
             found = self._facts()
             small = {**tables.build(found), **self._of_log(found)}
-            loaded = duck.Tables(small, lists(found))
+            loaded = duck.Tables(small, self._lists.of(found))
             duck.export({name: small[name] if name in small else loaded.rows(name) for name in TABLES}, path)
 
     def publish(self, with_log: bool | None = None) -> None:
@@ -78,7 +80,7 @@ class Catalog:
             small = tables.build(found)
             if with_log or (with_log is None and _has_short_log(found)):
                 small |= self._of_log(found)
-            loaded = duck.Tables(small, lists(found))
+            loaded = duck.Tables(small, self._lists.of(found))
             whole = {**small, "objects": loaded.rows("objects")}
             publishing.publish(self._vault, found, self._pointer(), whole, loaded.lists_of)
 

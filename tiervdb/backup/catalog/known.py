@@ -73,6 +73,7 @@ class Known:
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
         self.files: list[FileRow] = []
+        self.numbering = object()  # another one whenever files got other numbers
         self._numbers: dict[FileRow, int] = {}
         self._sizes = np.empty(0, np.int64)
         self._moves: dict[str, int] = {}  # by database: time of the newest tier move that was told
@@ -131,6 +132,7 @@ class Known:
     def _renumber(self) -> None:
         """Files are numbered by the entries that are left, as whoever reads these pieces would do it."""
         old, entries = self.files, self.entries
+        self.numbering = object()
         self.files, self._numbers, self._sizes, self.entries = [], {}, np.empty(0, np.int64), {}
         for entry in entries.values():
             known = len(self.files)

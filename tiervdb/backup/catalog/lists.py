@@ -1,61 +1,99 @@
-"""What backups list, by the numbers of backups and files: four tables that DuckDB joins when it is asked. Pure."""
+"""What backups list, by the numbers of backups and files: four tables that DuckDB joins when it is asked."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from tiervdb.backup.catalog.facts import Facts, backups_of
+from tiervdb.backup.catalog.known import FileRow
 from tiervdb.format import repository_paths as paths
 
+_FILES = pa.schema(
+    [
+        ("number", pa.int32()),
+        ("name", pa.string()),
+        ("role", pa.string()),
+        ("kind", pa.string()),
+        ("segment", pa.string()),
+        ("collection", pa.int64()),
+        ("bytes", pa.int64()),
+        ("hash", pa.string()),
+        ("object", pa.string()),
+        ("stored_bytes", pa.int64()),
+        ("layout", pa.string()),
+        ("codec", pa.string()),
+        ("uploaded_by", pa.string()),
+    ]
+)
 
-def lists(found: Facts) -> dict[str, pa.Table]:
-    """The lists of files, by numbers."""
-    backups = backups_of(found.known)
-    listed = {backup.id for backup in found.held.backups}
-    listings = [found.known.listing(backup.id) for backup in backups]
-    numbers = np.repeat(np.arange(len(backups), dtype=np.int32), [len(listing) for listing in listings])
-    files = found.known.files
-    uploaders = [_uploader(row.key) for row in files]
-    collections = [(n, c.id, c.name) for n, backup in enumerate(backups) for c in backup.collections]
-    return {
-        "backups": pa.table(
-            {
-                "number": pa.array(range(len(backups)), pa.int32()),
-                "id": pa.array([backup.id for backup in backups], pa.string()),
-                "listed": pa.array([backup.id in listed for backup in backups], pa.bool_()),
-            }
-        ),
-        "listings": pa.table(
-            {"backup": numbers, "file": np.concatenate(listings) if listings else np.empty(0, np.int32)}
-        ),
-        "files": pa.table(
-            {
-                "number": pa.array(range(len(files)), pa.int32()),
-                "name": pa.array([row.name for row in files], pa.string()),
-                "role": pa.array([row.role for row in files], pa.string()),
-                "kind": pa.array([row.kind for row in files], pa.string()),
-                "segment": pa.array([row.segment for row in files], pa.string()),
-                "collection": pa.array([row.collection for row in files], pa.int64()),
-                "bytes": pa.array([row.size for row in files], pa.int64()),
-                "hash": pa.array([row.sha256 for row in files], pa.string()),
-                "object": pa.array([row.key for row in files], pa.string()),
-                "stored_bytes": pa.array([row.stored_size if row.key else None for row in files], pa.int64()),
-                "layout": pa.array([row.layout or None for row in files], pa.string()),
-                "codec": pa.array([row.codec or None for row in files], pa.string()),
-                "uploaded_by": pa.array(uploaders, pa.string()),
-            }
-        ),
-        "collections": pa.table(
-            {
-                "backup": pa.array([n for n, _, _ in collections], pa.int32()),
-                "id": pa.array([id for _, id, _ in collections], pa.int64()),
-                "name": pa.array([name for _, _, name in collections], pa.string()),
-            }
-        ),
+
+class Lists:
+    """Makes them; the table of files only grows, so it is kept."""
+
+    def __init__(self) -> None:
+        self._files = _FILES.empty_table()
+        self._numbering: object = None
+
+    def of(self, found: Facts) -> dict[str, pa.Table]:
+        backups = backups_of(found.known)
+        listed = {backup.id for backup in found.held.backups}
+        listings = [found.known.listing(backup.id) for backup in backups]
+        lengths = [len(listing) for listing in listings]
+        collections = [(n, c.id, c.name) for n, backup in enumerate(backups) for c in backup.collections]
+        return {
+            "backups": pa.table(
+                {
+                    "number": pa.array(range(len(backups)), pa.int32()),
+                    "id": pa.array([backup.id for backup in backups], pa.string()),
+                    "listed": pa.array([backup.id in listed for backup in backups], pa.bool_()),
+                }
+            ),
+            "listings": pa.table(
+                {
+                    "backup": np.repeat(np.arange(len(backups), dtype=np.int32), lengths),
+                    "file": np.concatenate(listings) if listings else np.empty(0, np.int32),
+                }
+            ),
+            "files": self._grown(found),
+            "collections": pa.table(
+                {
+                    "backup": pa.array([n for n, _, _ in collections], pa.int32()),
+                    "id": pa.array([id for _, id, _ in collections], pa.int64()),
+                    "name": pa.array([name for _, _, name in collections], pa.string()),
+                }
+            ),
+        }
+
+    def _grown(self, found: Facts) -> pa.Table:
+        if self._numbering is not found.known.numbering:
+            self._files, self._numbering = _FILES.empty_table(), found.known.numbering
+        known, files = self._files.num_rows, found.known.files
+        if known < len(files):
+            self._files = pa.concat_tables([self._files, _rows(files[known:], known)])
+        return self._files
+
+
+def _rows(files: Sequence[FileRow], first: int) -> pa.Table:
+    columns = {
+        "number": range(first, first + len(files)),
+        "name": [row.name for row in files],
+        "role": [row.role for row in files],
+        "kind": [row.kind for row in files],
+        "segment": [row.segment for row in files],
+        "collection": [row.collection for row in files],
+        "bytes": [row.size for row in files],
+        "hash": [row.sha256 for row in files],
+        "object": [row.key for row in files],
+        "stored_bytes": [row.stored_size if row.key else None for row in files],
+        "layout": [row.layout or None for row in files],
+        "codec": [row.codec or None for row in files],
+        "uploaded_by": [_uploader(row.key) for row in files],
     }
+    return pa.table([pa.array(columns[field.name], field.type) for field in _FILES], schema=_FILES)
 
 
 def _uploader(key: str | None) -> str | None:
-    parsed = None if key is None else paths.parse(key)
-    return parsed.uploader if isinstance(parsed, paths.DataKey) else None
+    return None if key is None else key.removeprefix(paths.DATA).partition("/")[0]
