@@ -11,7 +11,7 @@ import typer
 
 import tiervdb
 from tiervdb.cli.demo import disaster, kill, place, show, steps
-from tiervdb.cli.demo.disaster import Restored
+from tiervdb.cli.demo.disaster import Drilled, Restored
 from tiervdb.cli.demo.kill import KillReport
 from tiervdb.cli.demo.place import Place
 from tiervdb.cli.demo.steps import LookedBack
@@ -43,7 +43,7 @@ def demo(path: Folder = place.DEFAULT, cold: Cold = None, json: Json = False) ->
     }
     output.document({"path": here.words, "clone": here.copy, **done})
     show.farewell(output, here, done["seconds"])
-    insist(done["killed_writer"], done["looked_back"], done["restored"], words)
+    insist(done["killed_writer"], done["looked_back"], done["restored"], done["drilled"], words)
 
 
 def two_tiers(output: Output, words: Words, here: Place, cold: str | None) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def killed_writer(output: Output, words: Words, here: Place) -> KillReport:
 
 
 def protected(output: Output, words: Words, here: Place) -> dict[str, Any]:
-    """Back up, look at the past, lose everything, restore."""
+    """Back up, look at the past, lose everything, restore, drill."""
     with tiervdb.open(here.words, create=False, repository=here.repository) as db:
         show.title(output, 5, "Back up to a repository")
         backed_up = disaster.back_up(db)
@@ -89,12 +89,16 @@ def protected(output: Output, words: Words, here: Place) -> dict[str, Any]:
     show.title(output, 7, "Lose the directory, restore to the moment before the delete")
     restored = disaster.lose_and_restore(here.words, here.repository, words)
     show.restored(output, restored, here)
-    return {"backed_up": backed_up, "looked_back": looked_back, "restored": restored}
+    show.title(output, 8, "Try another restore, and ask what is safe")
+    drilled = disaster.drilled(here.repository)
+    show.drilled(output, drilled)
+    return {"backed_up": backed_up, "looked_back": looked_back, "restored": restored, "drilled": drilled}
 
 
-def insist(killed: KillReport, back: LookedBack, restored: Restored, words: Words) -> None:
+def insist(killed: KillReport, back: LookedBack, restored: Restored, drilled: Drilled, words: Words) -> None:
     """A demo whose promises did not hold must not end like one whose did."""
-    if not killed.held or not back.same_answers or not len(words) == restored.rows == restored.same:
+    held = killed.held and back.same_answers and drilled.drill.ok
+    if not held or not len(words) == restored.rows == restored.same:
         raise CorruptionError(
             "the demo did not find what it must: see above, and please report it with what it left behind"
         )

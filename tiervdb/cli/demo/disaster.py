@@ -12,6 +12,9 @@ from tiervdb.cli.demo.steps import COLLECTION, clock
 from tiervdb.cli.example_data import Words
 
 DELETE_NOTE = "demo: the rarer half"
+QUESTION = """select max(last_seq) as commits, epoch(now() - max(last_time)) as newest_is_seconds_old,
+       (select epoch(now() - max(finished)) from drills where ok) as proven_seconds_ago
+from restorable_windows"""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,17 @@ class Restored:
     rows: int
     same: int
     seconds: float
+
+
+@dataclass(frozen=True)
+class Drilled:
+    """``query``: what was asked of the catalog; ``commits``, ``newest_seconds``, ``proven_seconds``: its answer."""
+
+    drill: tiervdb.DrillResult
+    query: str
+    commits: int
+    newest_seconds: float
+    proven_seconds: float
 
 
 def back_up(db: tiervdb.Database) -> BackedUp:
@@ -58,6 +72,14 @@ def lose_and_restore(path: Path, repository: Path, words: Words) -> Restored:
         seconds = clock.monotonic() - started
         rows = db[COLLECTION]
         return Restored(deleted, windows, len(rows), same_rows(rows, words), seconds)
+
+
+def drilled(repository: Path) -> Drilled:
+    """A restore to a random point, checked and timed; then what an operator asks, in SQL."""
+    source = tiervdb.Repository(repository)
+    done = source.drill()
+    [(commits, seconds, proven)] = source.sql(QUESTION).fetchall()
+    return Drilled(done, QUESTION, commits, seconds, proven)
 
 
 def same_rows(rows: tiervdb.Collection, words: Words) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 import tiervdb
-from tiervdb.cli.demo.disaster import BackedUp, Restored
+from tiervdb.cli.demo.disaster import BackedUp, Drilled, Restored
 from tiervdb.cli.demo.kill import KillReport
 from tiervdb.cli.demo.place import Place
 from tiervdb.cli.demo.steps import Demoted, Loaded, LookedBack, Searched
@@ -91,6 +91,17 @@ def restored(output: Output, step: Restored, place: Place) -> None:
     output.say(f"   in {milliseconds(step.seconds)}: {step.rows:,} words are there, {step.same:,} of them bit for bit.")
 
 
+def drilled(output: Output, step: Drilled) -> None:
+    for line in str(step.drill).splitlines():
+        output.say(f"   {line}")
+    for line in step.query.splitlines():
+        output.say(f"   {line}", "dim")
+    output.say(
+        f"   Restorable up to commit {step.commits}; the newest moment is {step.newest_seconds:.1f} s old; proven "
+        f"{step.proven_seconds:.1f} s ago."
+    )
+
+
 def looked_back(output: Output, step: LookedBack) -> None:
     output.say(f"   Snapshot taken in {milliseconds(step.snapshot_seconds)}; nothing was copied.")
     output.say(
@@ -117,6 +128,8 @@ def farewell(output: Output, place: Place, seconds: float) -> None:
         f"tiervdb windows --repository {repository}",
         f"tiervdb restore {then} --repository {repository} --target snapshot:before-the-delete",
         f"tiervdb verify --deep --repository {repository}",
+        f"tiervdb catalog graph --repository {repository}",
+        f"tiervdb expire --repository {repository}",
         f"tiervdb status {words}",
         f"tiervdb log {words} -n 5",
         f"tiervdb tier promote {words} words --dry-run",
