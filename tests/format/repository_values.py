@@ -124,6 +124,7 @@ REPOSITORY_DOCUMENTS: dict[str, DocumentBase] = {
     "drill_operation": operations.DrillOperation(
         **DONE, target="seq 7", lazy=True, seq=7, rows=9, first_query_seconds=0.5, recall=0.99, problems=("rows",)
     ),
+    "job_operation": operations.JobOperation(**DONE, job="backup", due_us=1, attempt=2, summary="sent 3 files"),
     "hold": operations.HoldDocument(id=an_id(1), created_us=1, owner=OWNER, reason="audit", label="year end"),
     "catalog_pointer": operations.CatalogPointer(
         published_us=1,
@@ -150,5 +151,5 @@ REPOSITORY_DECODERS: dict[str, Callable[[bytes, str], Any]] = {
     "progress": documents.decode_progress,
     "hold": operations.decode_hold,
     "catalog_pointer": operations.decode_pointer,
-    **{f"{name}_operation": operations.decode_operation for name in ("restore", "verify", "copy", "expire", "drill")},
+    **{f"{name}_operation": operations.decode_operation for name in ("restore", "verify", "copy", "expire", "drill", "job")},
 }

@@ -8,6 +8,7 @@ import typer
 
 import tiervdb
 from tiervdb.cli import (
+    agent,
     backups,
     catalog,
     doctor,
@@ -62,6 +63,9 @@ app.command("log")(report.log)
 app.add_typer(tier.app, name="tier")
 app.command("check")(report.check)
 app.command("status")(report.status)
+app.command("agent")(agent.agent)
+app.command("agent-job", hidden=True)(agent.agent_job)
+app.add_typer(agent.app, name="config")
 app.command("doctor")(doctor.doctor)
 
 

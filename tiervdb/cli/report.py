@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 import tiervdb
 from tiervdb.cli import readable
+from tiervdb.cli.agent import standings
 from tiervdb.cli.opening import reading
 from tiervdb.cli.options import DatabasePath, Json, point_in_time
 from tiervdb.cli.output import Output
-from tiervdb.errors import CorruptionError
+from tiervdb.errors import CorruptionError, InvalidInputError
 
 Time = Annotated[str | None, typer.Option(help="A time with its zone, or how long ago: 2h, 7d.")]
 
@@ -40,8 +42,20 @@ LOG_COLUMNS = {
 STYLES = {"error": "bold red", "warning": "yellow", "info": "dim"}
 
 
-def status(path: DatabasePath, json: Json = False) -> None:
-    """Say how a database stands: its newest commit, tiers, snapshots, protection."""
+def status(
+    path: Annotated[Path | None, typer.Argument(metavar="[PATH]", help="Directory of the database.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="All databases of a configuration file.")] = None,
+    json: Json = False,
+) -> None:
+    """Say how a database stands: its newest commit, tiers, snapshots, protection.
+
+    With --config: all databases of a file beside their objectives; exit code 4 if one is not well.
+    """
+    if config is not None and path is None:
+        standings(config, json)
+        return
+    if path is None or config is not None:
+        raise InvalidInputError("status: give the directory of a database, or --config FILE")
     output = Output(json)
     with reading(path) as db:
         state, stats = db.status(), db.stats()

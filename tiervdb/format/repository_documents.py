@@ -21,7 +21,7 @@ Layout = Literal["plain", "framed"]
 Codec = Literal["none", "zstd"]
 ColdMode = Literal["copy", "reference"]
 FileRole = Literal["local", "cold", "wal"]
-LeaseKind = Literal["backup", "restore", "verify", "copy"]
+LeaseKind = Literal["backup", "restore", "verify", "copy", "agent"]
 PartKind = Literal["records", "fence", "gap"]
 
 

@@ -114,7 +114,19 @@ class DrillOperation(OperationBase, frozen=True, kw_only=True, forbid_unknown_fi
     problems: tuple[str, ...] = ()
 
 
-Operation = RestoreOperation | VerifyOperation | CopyOperation | ExpireOperation | DrillOperation
+class JobOperation(OperationBase, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="job"):
+    """An attempt of an agent at a scheduled job. ``due_us``: when it had to be done; ``attempt``: from 1 on.
+
+    ``summary``: what came of it, in words.
+    """
+
+    job: str
+    due_us: int
+    attempt: int
+    summary: str = ""
+
+
+Operation = RestoreOperation | VerifyOperation | CopyOperation | ExpireOperation | DrillOperation | JobOperation
 
 
 class HoldDocument(DocumentBase, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -13,6 +13,7 @@ from tiervdb.format.repository_operations import (
     CopyOperation,
     DrillOperation,
     ExpireOperation,
+    JobOperation,
     OperationBase,
     RestoreOperation,
     VerifyOperation,
@@ -131,6 +132,12 @@ def _copy_rows(found: Facts) -> Iterator[Row]:
         yield {**{name: getattr(done, name) for name in names}, **_ran(done)}
 
 
+def _job_rows(found: Facts) -> Iterator[Row]:
+    for done in operations(found, JobOperation):
+        what = {"job": done.job, "due": done.due_us, "attempt": done.attempt, "summary": done.summary}
+        yield {**what, "ok": done.error is None, **_ran(done)}
+
+
 def operations(found: Facts, kind: type[_O]) -> list[_O]:
     """Those of a kind, oldest first."""
     return sorted(found.known.of(kind), key=lambda done: (done.started_us, done.id))
@@ -146,4 +153,5 @@ BUILDERS: dict[str, Callable[[Facts], Iterator[Row]]] = {
     "pins": _pin_rows,
     "leases": _lease_rows,
     "copies": _copy_rows,
+    "jobs": _job_rows,
 }

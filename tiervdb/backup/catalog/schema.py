@@ -339,6 +339,18 @@ TABLES: dict[str, TableSpec] = {
             *_OWNER,
         ),
     ),
+    "jobs": TableSpec(
+        "Attempts of agents at scheduled jobs; those that had nothing to do and went well are left out.",
+        (
+            ("id", TEXT, "of the attempt"),
+            ("job", TEXT, "archive, snapshot, backup, verify, drill, expire or copy"),
+            ("due", TIME, "when it had to be done"),
+            ("attempt", INTEGER, "from 1 on"),
+            ("ok", FLAG, "whether it went well"),
+            ("summary", TEXT, "what came of it"),
+            *_RAN,
+        ),
+    ),
     "copies": TableSpec(
         "Off-site copies, in the repository that was copied and in the one that has the copy.",
         (

@@ -1,0 +1,1 @@
+"""The agent: keeps databases safe by schedule, and says how they are."""

@@ -1,0 +1,120 @@
+"""The jobs themselves: each does one thing for one database, and says in words what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+from tiervdb.agent.configuration import DatabaseConfig
+from tiervdb.backup.values import Backup
+from tiervdb.database.database import Database
+from tiervdb.errors import CorruptionError, DatabaseLockedError, InvalidInputError
+
+NOTHING = ""  # what came of a job that had nothing to do
+
+
+def run(config: DatabaseConfig, job: str) -> str:
+    """Does a job; NOTHING if there was nothing to do. Raises TiervdbError."""
+    if job not in JOBS:
+        raise InvalidInputError(f"{job!r} is no job; there are {', '.join(JOBS)}")
+    return JOBS[job](config)
+
+
+def is_possible(config: DatabaseConfig, job: str) -> bool:
+    """Whether the configuration names what the job needs."""
+    if not config.options["repository"]:
+        return False
+    if job in {"archive", "snapshot", "backup"}:
+        return config.path is not None
+    return job != "copy" or bool(config.offsite["url"])
+
+
+def _archive(config: DatabaseConfig) -> str:
+    """Nobody else ships the log of a database that nobody has open; whoever has it open does so itself."""
+    with config.open(read_only=True) as db:
+        seq, timeline = db.seq, db.status().timeline
+    found = config.repository().tables().sql(
+        "select archived_seq from timelines where timeline = ?", [timeline]
+    ).fetchall()  # fmt: skip
+    archived = found[0][0] if found else None
+    if archived is not None and archived >= seq:
+        return NOTHING
+    try:
+        with config.open() as db:
+            return f"archived up to commit {db.archive().seq}"
+    except DatabaseLockedError:
+        return NOTHING
+
+
+def _snapshot(config: DatabaseConfig) -> str:
+    expires = config.seconds("schedule", "snapshot_expires")
+    try:
+        with config.open() as db:
+            name = f"scheduled-{db.status().time:%Y%m%dT%H%M%S}-{db.seq}"
+            if name in {snapshot.name for snapshot in db.snapshots()}:
+                return NOTHING
+            db.snapshot(name, expires=timedelta(seconds=expires) if expires else None)
+            return f"took snapshot {name}"
+    except DatabaseLockedError:
+        return NOTHING  # only its writer can; it may take its own
+
+
+def _backup(config: DatabaseConfig) -> str:
+    with _beside(config) as db:
+        done = db.backup()
+    assert isinstance(done, Backup)
+    sent = f"{done.sent_bytes:,} bytes in {done.sent_objects} objects"
+    return f"{done.kind} backup {done.id[:12]} of commit {done.seq}: {sent}"
+
+
+def _beside(config: DatabaseConfig) -> Database:
+    """For writing if nobody writes, so that the log is shipped as well; else beside the writer."""
+    try:
+        return config.open()
+    except DatabaseLockedError:
+        return config.open(read_only=True)
+
+
+def _verify(config: DatabaseConfig) -> str:
+    sample = config.schedule["verify_sample"]
+    repository = config.repository()
+    report = repository.verify(deep=sample == 1, sample=sample if 0 < sample < 1 else None)
+    if not report.ok:
+        worst = "; ".join(str(finding) for finding in report.findings[:3])
+        raise CorruptionError(f"{len(report.findings)} findings in {repository.url}: {worst}")
+    return f"{report.objects} objects and {report.parts} parts are there, {report.read_bytes:,} bytes read"
+
+
+def _drill(config: DatabaseConfig) -> str:
+    scratch = config.schedule["drill_scratch"]
+    done = config.repository().drill(scratch=config.folder / Path(scratch).expanduser() if scratch else None)
+    if not done.ok:
+        raise CorruptionError("; ".join([*([done.error] if done.error else []), *done.problems]))
+    return f"restored commit {done.seq}: first answer after {done.first_query_seconds or 0:.2f} s"
+
+
+def _expire(config: DatabaseConfig) -> str:
+    done = config.repository().expire(config.policy, dry_run=False)
+    if not done.backups and not done.objects and not done.parts:
+        return "nothing to expire"
+    return f"expired {len(done.backups)} backups, {done.objects} objects ({done.bytes:,} bytes), {done.parts} parts"
+
+
+def _copy(config: DatabaseConfig) -> str:
+    offsite = config.offsite_repository()
+    if offsite is None:
+        return NOTHING
+    done = config.repository().copy_to(offsite)
+    return f"copied {done.backups} backups, {done.objects} objects ({done.bytes:,} bytes), {done.parts} parts"
+
+
+JOBS: dict[str, Callable[[DatabaseConfig], str]] = {
+    "archive": _archive,
+    "backup": _backup,
+    "snapshot": _snapshot,
+    "copy": _copy,
+    "verify": _verify,
+    "drill": _drill,
+    "expire": _expire,
+}
