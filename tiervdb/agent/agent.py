@@ -136,7 +136,7 @@ class Agent:
         lease = self._leases.get(config.name)
         if lease is None:
             lease = self._leases[config.name] = AgentLease(config.repository().open_or_create())
-        other = lease.hold()
+        other = lease.hold(self._clock.now_us())
         if other is not None:
             _say("another-agent", database=config.name, host=other.owner.host, pid=other.owner.pid)
         return other is None

@@ -35,5 +35,5 @@ def next_fire(expression: str, after_us: int) -> int:
 def retry_at(failures: int, failed_us: int, luck: float) -> int:
     """When to try again after so many failures in a row, the last at ``failed_us``. ``luck``: from 0 to 1, spreads
     agents that failed together."""
-    wait = min(FIRST_RETRY_SECONDS * 2 ** (failures - 1), LAST_RETRY_SECONDS)
+    wait = min(FIRST_RETRY_SECONDS * 2.0 ** (failures - 1), LAST_RETRY_SECONDS)
     return failed_us + round(wait * (0.5 + luck) * 1e6)

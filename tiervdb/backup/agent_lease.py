@@ -27,9 +27,8 @@ class AgentLease:
         self._key = paths.LeaseKey(id).key
         self._held = False
 
-    def hold(self) -> Lease | None:
+    def hold(self, now_us: int) -> Lease | None:
         """Takes the lease, or puts its end off; None then, else the lease of who holds it."""
-        now_us = self._vault.clock.now_us()
         if self._held and self._lease.expires_us - now_us > AGENT_LEASE_SECONDS * 1_000_000 // 2:
             return None
         try:
