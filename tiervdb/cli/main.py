@@ -11,6 +11,7 @@ from tiervdb.cli import (
     agent,
     backups,
     catalog,
+    cost,
     doctor,
     expiring,
     pin,
@@ -66,6 +67,7 @@ app.command("status")(report.status)
 app.command("agent")(agent.agent)
 app.command("agent-job", hidden=True)(agent.agent_job)
 app.add_typer(agent.app, name="config")
+app.command("plan-cost")(cost.plan_cost)
 app.command("doctor")(doctor.doctor)
 
 
