@@ -144,9 +144,7 @@ class Database:
 
     def maintain(self) -> None:
         """Runs all due background work, graphs included, to its end."""
-        shard = self._session.shard("maintain")
-        while shard.maintain_once():
-            pass
+        self._session.shard("maintain").maintain()
 
     def hydrate(self, progress: Progress | None = None) -> None:
         """Fetches what a lazy restore left in the repository. Raises StorageError, CorruptionError; what came stays."""

@@ -94,6 +94,18 @@ class Shard:
         """Moves the memtable into segments; False if it was empty."""
         return self._uninterrupted(lambda: flush.flush(self.core))
 
+    def maintain(self) -> None:
+        """Does all that is due, and waits for what the background thread is about."""
+        while True:
+            version = self.core.state.manifest.version
+            while self.maintain_once():
+                pass
+            for under_way in (self.core.flush_lock, self.core.work, self.core.graph_lock):
+                with under_way:
+                    pass
+            if self.core.state.manifest.version == version:
+                return
+
     def maintain_once(self) -> bool:
         """Does the most urgent piece of background work; False if nothing was due."""
         return self._uninterrupted(lambda: self.tend_once() or self.build_graph_once())
