@@ -56,7 +56,7 @@ def commands() -> list[list[str]]:
 @pytest.mark.parametrize("command", commands(), ids=lambda command: command[0])
 def test_commands_of_the_readme_exist(command: list[str]) -> None:
     """Their names and options; what they do is tested in tests/cli."""
-    words = command[: 2 if command[0] in {"snapshot", "tier"} else 1]
+    words = command[: 2 if command[0] in {"catalog", "snapshot", "tier"} else 1]
     result = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "200"})
     assert result.exit_code == 0
     for option in (word for word in command if word.startswith("--")):
