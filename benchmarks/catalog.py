@@ -181,17 +181,17 @@ def measure(folder: Path) -> Table:
     line(
         "first query of a new process", _seconds(lambda: _fresh(folder).sql("from restorable_windows").fetchall()), None
     )
-    line("publishing", _seconds(lambda: repository.publish(with_log=False)), None)
+    line("publishing", _seconds(lambda: repository.catalog.publish(with_log=False)), None)
     key, document = simulated.backup(BACKUPS)
     opened.vault.create(key, document)
     line("refresh after one more backup, and a query", _seconds(lambda: _newest(repository)), 1.0)
     line("the same in a new process", _seconds(lambda: _newest(_fresh(folder))), None)
-    tables = repository.tables()
+    tables = repository.catalog.tables()
     for what, query in (("objects of a backup, and who sent them", LINEAGE), ("all ancestors of a backup", ANCESTRY)):
         line(what, _median(lambda query=query: tables.sql(query).fetchall()), 0.2)  # type: ignore[misc]
     line("planning an expiry", _seconds(lambda: repository.expire(tiervdb.Policy())), 2.0)
     started = time.perf_counter()
-    page = graph.page(graph.read(repository.tables(), repository.url, to_datetime(NOW_US)))
+    page = graph.page(graph.read(repository.catalog.tables(), repository.url, to_datetime(NOW_US)))
     line("drawing the HTML page", time.perf_counter() - started, None)
     size = len(page.encode()) / 1e6
     table.add("size of the HTML page, MB", round(size, 2), 5, met(size <= 5))

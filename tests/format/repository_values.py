@@ -151,5 +151,8 @@ REPOSITORY_DECODERS: dict[str, Callable[[bytes, str], Any]] = {
     "progress": documents.decode_progress,
     "hold": operations.decode_hold,
     "catalog_pointer": operations.decode_pointer,
-    **{f"{name}_operation": operations.decode_operation for name in ("restore", "verify", "copy", "expire", "drill", "job")},
+    **{
+        f"{name}_operation": operations.decode_operation
+        for name in ("restore", "verify", "copy", "expire", "drill", "job")
+    },
 }

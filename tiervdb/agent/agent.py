@@ -144,7 +144,7 @@ class Agent:
     def _remembered(self, config: DatabaseConfig) -> dict[str, _Memory]:
         """What the repository tells of earlier attempts, also of another agent's; asked once."""
         if config.name not in self._memory:
-            tables = config.repository().tables()
+            tables = config.repository().catalog.tables()
             last = {job: to_us(time) for job, time in tables.sql(_LAST).fetchall()}
             failed = {job: (count, to_us(time)) for job, count, time in tables.sql(_FAILED).fetchall()}
             (began,) = tables.sql(_BEGAN).fetchall()[0]

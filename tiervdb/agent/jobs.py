@@ -34,7 +34,7 @@ def _archive(config: DatabaseConfig) -> str:
     """Nobody else ships the log of a database that nobody has open; whoever has it open does so itself."""
     with config.open(read_only=True) as db:
         seq, timeline = db.seq, db.status().timeline
-    found = config.repository().tables().sql(
+    found = config.repository().catalog.tables().sql(
         "select archived_seq from timelines where timeline = ?", [timeline]
     ).fetchall()  # fmt: skip
     archived = found[0][0] if found else None

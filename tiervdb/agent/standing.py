@@ -81,7 +81,7 @@ def look(config: DatabaseConfig, now_us: int) -> Standing:
         alerts.append(Alert("Unprotected", "no repository is configured", "name one, and make a backup"))
         return Standing(config.name, to_datetime(now_us), tuple(alerts), **local)
     try:
-        tables = config.repository().tables()
+        tables = config.repository().catalog.tables()
     except TiervdbError as error:
         alerts.append(Alert("RepositoryUnreachable", str(error), "bring the store back, or look at the credentials"))
         return Standing(config.name, to_datetime(now_us), tuple(alerts), **local)

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -26,7 +26,7 @@ from tiervdb.backup import (
     windows,
 )
 from tiervdb.backup.catalog.catalog import Catalog
-from tiervdb.backup.catalog.duck import Tables
+from tiervdb.backup.catalog.duck import Params
 from tiervdb.backup.copy_objects import CopyWish
 from tiervdb.backup.copying import CopyResult
 from tiervdb.backup.drill import DrillWish
@@ -51,7 +51,7 @@ from tiervdb.backup.values import (
 )
 from tiervdb.backup.verify import VerifyReport, VerifyWish
 from tiervdb.clock import Clock, SystemClock
-from tiervdb.errors import InvalidInputError, NotARepositoryError, StorageError, StoreUnavailableError
+from tiervdb.errors import InvalidInputError, NotARepositoryError, StoreUnavailableError, TiervdbError
 from tiervdb.storage.given import to_path, to_place
 from tiervdb.storage.object_store import ObjectStore
 from tiervdb.storage.open import Store, open_store
@@ -95,7 +95,7 @@ class Repository:
         self._rng = rng or random.SystemRandom()
         self._lock = threading.Lock()
         self._opened: OpenRepository | None = None
-        self._catalog_of: Catalog | None = None
+        self._catalog: Catalog | None = None
         self._publishes = publish
 
     @classmethod
@@ -161,38 +161,31 @@ class Repository:
         history = resolve.history_for(held, timeline)
         return archived_log.table(LogReader(vault), held, history)
 
-    def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> DuckDBPyRelation:
+    def sql(self, query: str, params: Params = None) -> DuckDBPyRelation:
         """A select over the catalog, as DuckDB answers it: ``.df()``, ``.arrow()``, ``.fetchall()``. docs/catalog.md
         lists the tables, ``show tables`` too.
 
         The tables are read first; the query itself reaches neither files nor network. InvalidInputError for one that
         cannot be run.
         """
-        return self._catalog().sql(query, params)
+        return self.catalog.sql(query, params)
 
-    def tables(self) -> Tables:
-        """The catalog as it is now, without the log, to be asked more than once by its ``sql``."""
-        return self._catalog().tables()
-
-    def export_catalog(self, path: Url) -> None:
-        """All tables of the catalog in a new DuckDB file. AlreadyExistsError if the path exists."""
-        self._catalog().export(to_path(path, "the path of a new DuckDB file"))
-
-    def publish(self, *, with_log: bool = True) -> None:
-        """Writes the catalog into the repository as Parquet (docs/catalog.md), as each operation does by itself.
-
-        ``with_log``: also commits and snapshots, for which the whole log is read. In an encrypted repository no Parquet
-        is written.
-        """
-        self._catalog().publish(with_log)
+    @property
+    def catalog(self) -> Catalog:
+        """The tables about all of this: ``sql``, ``table``, ``export``, ``publish``."""
+        vault = self.open().vault
+        with self._lock:
+            if self._catalog is None:
+                self._catalog = Catalog(vault)
+            return self._catalog
 
     def after_operation(self) -> None:
         """Publishes the catalog, unless that is not wanted; a failure is said in the log, and fails nothing."""
         if not self._publishes:
             return
         try:
-            self._catalog().publish()
-        except StorageError as error:
+            self.catalog.publish(with_log=None)
+        except TiervdbError as error:
             _log.warning("%s: the catalog could not be published: %s", self.url, error)
 
     # -- restoring
@@ -340,13 +333,6 @@ class Repository:
             self._opened = opened.create_in(store, self.key, self._clock, self._rng)
             return self._opened
 
-    def _catalog(self) -> Catalog:
-        vault = self.open().vault
-        with self._lock:
-            if self._catalog_of is None:
-                self._catalog_of = Catalog(vault)
-            return self._catalog_of
-
     def _cold_store(self, url: str) -> ObjectStore:
         return open_store(self._source_place(url), create=False)
 
@@ -368,7 +354,7 @@ class Repository:
         """
         wish = self._what(what, reason)
         if dry_run:
-            return expiring.plan(self._catalog().facts(), wish)
+            return self.catalog.look(lambda found: expiring.plan(found, wish))
         done = recorded.expire(self.open().vault, wish)
         self.after_operation()
         return done

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import msgspec
 import pyarrow as pa
 import typer
 
@@ -15,7 +17,7 @@ from tiervdb.cli import graph as pictures
 from tiervdb.cli import readable
 from tiervdb.cli.failure import Commands
 from tiervdb.cli.options import Json, Params, parameters
-from tiervdb.cli.output import Output
+from tiervdb.cli.output import Output, plain
 from tiervdb.cli.repository import KeyCommand, KeyEnv, KeyFile, RepositoryUrl, key, reached
 from tiervdb.clock import SystemClock
 from tiervdb.errors import AlreadyExistsError
@@ -39,14 +41,15 @@ def sql(
     """Ask the catalog: what can be restored, from which objects, when was that proven, what was deleted and why."""
     output = Output(json)
     source = reached(repository, key(key_file, key_env, key_command))
-    found = source.sql(query, parameters(params)).to_arrow_table()
-    output.document(found.to_pylist())
+    found = source.catalog.table(query, parameters(params))
+    rows = [[_value(cell) for cell in row.values()] for row in found.to_pylist()]
+    output.document([dict(zip(found.column_names, row, strict=True)) for row in rows])
     if json:
         return
     if format == "csv":
-        _write_csv(found)
-    elif found.num_rows:
-        output.table(found.column_names, [[readable.text(cell) for cell in row.values()] for row in found.to_pylist()])
+        _write_csv(found.column_names, rows)
+    elif rows:
+        output.table(found.column_names, [[readable.text(cell) for cell in row] for row in rows])
     else:
         output.say("no rows")
 
@@ -78,7 +81,7 @@ def graph(
     """Draw windows, backups, forks, restores and drills: one HTML page that needs no network, or text."""
     output = Output(json)
     source = reached(repository, key(key_file, key_env, key_command))
-    found = pictures.read(source.tables(), source.url, to_datetime(SystemClock().now_us()))
+    found = pictures.read(source.catalog.tables(), source.url, to_datetime(SystemClock().now_us()))
     if file is None:
         output.document(found)
         for line in pictures.text(found, output.console.width):
@@ -103,7 +106,7 @@ def export(
     output = Output(json)
     if file.exists():
         raise AlreadyExistsError(f"{file} exists already; give another file, or move it away")
-    reached(repository, key(key_file, key_env, key_command)).export_catalog(file)
+    reached(repository, key(key_file, key_env, key_command)).catalog.export(file)
     output.document({"file": file, "tables": len(TABLES)})
     output.say(f"wrote {readable.plural(len(TABLES), 'table')} to {file}")
 
@@ -119,7 +122,7 @@ def publish(
     """Write the tables into the repository as Parquet, with commits and snapshots. Operations do so by themselves."""
     output = Output(json)
     source = reached(repository, key(key_file, key_env, key_command))
-    source.publish()
+    source.catalog.publish()
     output.document({"repository": source.url})
     output.say(f"published the catalog in {source.url}")
 
@@ -133,14 +136,25 @@ def _sql_type(kind: pa.DataType) -> str:
     return names[kind]
 
 
-def _write_csv(table: pa.Table) -> None:
+def _value(given: Any) -> Any:
+    """As numbers, texts and times: a sum is a whole number, a span of time its seconds."""
+    if isinstance(given, Decimal):
+        return int(given) if given == given.to_integral_value() else float(given)
+    if isinstance(given, pa.MonthDayNano):
+        return (given.months * 30 + given.days) * 86_400 + given.nanoseconds / 1e9
+    return [_value(one) for one in given] if isinstance(given, list) else given
+
+
+def _write_csv(names: list[str], rows: list[list[Any]]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(table.column_names)
-    for row in table.to_pylist():
-        writer.writerow([_cell(value) for value in row.values()])
+    writer.writerow(names)
+    for row in rows:
+        writer.writerow([_cell(value) for value in row])
 
 
 def _cell(value: Any) -> Any:
     if value is None:
         return ""
+    if isinstance(value, list | dict):
+        return msgspec.json.encode(value, enc_hook=plain).decode()
     return value.isoformat() if hasattr(value, "isoformat") else value

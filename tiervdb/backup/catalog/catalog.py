@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from os import PathLike
+from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
 
@@ -25,10 +24,12 @@ from tiervdb.format import repository_documents as documents
 from tiervdb.format import repository_operations as operations
 from tiervdb.format import repository_paths as paths
 from tiervdb.format.repository_operations import CatalogPointer
+from tiervdb.storage.given import to_path
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
+_T = TypeVar("_T")
 _log = logging.getLogger("tiervdb")
 SHORT_LOG_PARTS, SHORT_LOG_BYTES = 1000, 64 << 20  # what is read for each publication
 
@@ -43,14 +44,19 @@ class Catalog:
         self._known = known
         self._log = LogContents()
         self._lists = Lists()
+        self._distrust = False
 
-    def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> DuckDBPyRelation:
-        """The rows of a query over the catalog as it is now. InvalidInputError for a query that cannot be run."""
-        loaded = self.tables(query)
-        return loaded.sql(query, params)
+    def sql(self, query: str, params: duck.Params = None) -> DuckDBPyRelation:
+        """The rows of a query over the catalog as it is now. InvalidInputError for a query that cannot be run; what
+        goes wrong while the relation is read (a cast, say) is DuckDB's own error."""
+        return self.tables(query).sql(query, params)
+
+    def table(self, query: str, params: duck.Params = None) -> pa.Table:
+        """Like ``sql``, read whole. InvalidInputError also for what goes wrong then."""
+        return self.tables(query).table(query, params)
 
     def tables(self, *queries: str) -> duck.Tables:
-        """All tables as they are now; those of the log only if one of the queries reads them."""
+        """All tables as they are now, to be asked more than once; those of the log only if a query reads them."""
         with self._lock:
             found = self._facts()
             loaded = duck.Tables(tables.build(found), self._lists.of(found))
@@ -59,22 +65,26 @@ class Catalog:
                     loaded.add(name, table)
             return loaded
 
-    def facts(self) -> Facts:
-        """What the tables are made from, as it is now."""
+    def look(self, at: Callable[[Facts], _T]) -> _T:
+        """What ``at`` makes of what the tables are made from, as it is now."""
         with self._lock:
-            return self._facts()
+            return at(self._facts())
 
-    def export(self, path: Path) -> None:
-        """All tables, as a DuckDB file of their own."""
+    def export(self, path: str | PathLike[str]) -> None:
+        """All tables in a new DuckDB file. AlreadyExistsError if it exists; nothing is left of one that failed."""
         with self._lock:
             found = self._facts()
             small = {**tables.build(found), **self._of_log(found)}
             loaded = duck.Tables(small, self._lists.of(found))
-            duck.export({name: small[name] if name in small else loaded.rows(name) for name in TABLES}, path)
+            every = {name: small[name] if name in small else loaded.rows(name) for name in TABLES}
+            duck.export(every, to_path(path, "the path of a new DuckDB file"))
 
-    def publish(self, with_log: bool | None = None) -> None:
-        """Writes the catalog into the repository. ``with_log``: also the tables for which the log must be read; None:
-        if it is short."""
+    def publish(self, *, with_log: bool | None = True) -> None:
+        """Writes the catalog into the repository as Parquet (docs/catalog.md), as each operation does by itself.
+
+        ``with_log``: also commits and snapshots, for which the whole log is read; None: if it is short. In an encrypted
+        repository no Parquet is written.
+        """
         with self._lock:
             found = self._facts()
             small = tables.build(found)
@@ -82,7 +92,9 @@ class Catalog:
                 small |= self._of_log(found)
             loaded = duck.Tables(small, self._lists.of(found))
             whole = {**small, "objects": loaded.rows("objects")}
-            publishing.publish(self._vault, found, self._pointer(), whole, loaded.lists_of)
+            before = None if self._distrust else self._pointer()
+            publishing.publish(self._vault, found, before, whole, loaded.lists_of)
+            self._distrust = False
 
     def _facts(self) -> Facts:
         if self._known is None:
@@ -105,11 +117,12 @@ class Catalog:
 
     def _kept(self) -> Known:
         """What an earlier process published of its knowledge; nothing where there is none, or it is damaged."""
-        with suppress(CorruptionError, NewerFormatError, StorageError):
+        try:
             pointer = publishing.read_pointer(self._vault)
-            if pointer is not None:
-                return kept.load(self._vault, pointer.state)
-        return Known()
+            return Known() if pointer is None else kept.load(self._vault, pointer.state)
+        except (CorruptionError, NewerFormatError, StorageError):
+            self._distrust = True  # what is there is written anew
+            return Known()
 
 
 def _passing(vault: Vault) -> Passing:

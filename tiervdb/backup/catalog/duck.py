@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,11 @@ import duckdb
 import pyarrow as pa
 
 from tiervdb.backup.catalog.schema import FROM_LOG, TABLES
-from tiervdb.errors import AlreadyExistsError, InvalidInputError
+from tiervdb.errors import AlreadyExistsError, InvalidInputError, StorageError
+from tiervdb.storage.os_errors import os_errors
 
 _UTC = "set TimeZone = 'UTC'"
+Params = Sequence[Any] | Mapping[str, Any] | None
 _READS = ("SELECT", "EXPLAIN")
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
@@ -36,12 +40,13 @@ _VIEWS = {
     "objects": """
         select f.object, any_value(f.bytes) as bytes, any_value(f.stored_bytes) as stored_bytes,
             any_value(f.layout) as layout, any_value(f.codec) as codec, any_value(f.hash) as hash,
-            any_value(f.uploaded_by) as uploaded_by, coalesce(sum(n.backups), 0)::bigint as backups
+            any_value(f.uploaded_by) as uploaded_by, coalesce(any_value(n.backups), 0)::bigint as backups
         from internal.files f
         left join (
-            select l.file, count(*) as backups from internal.listings l join internal.backups b on b.number = l.backup
-            where b.listed group by l.file
-        ) n on n.file = f.number
+            select g.object, count(distinct l.backup) as backups from internal.listings l
+            join internal.files g on g.number = l.file join internal.backups b on b.number = l.backup
+            where b.listed group by g.object
+        ) n on n.object = f.object
         where f.object is not null
         group by f.object
     """,
@@ -71,14 +76,14 @@ class Tables:
         self._load(name, table)
 
     def names_in(self, query: str) -> set[str]:
-        """The tables that a query reads. InvalidInputError if it cannot be run."""
+        """The tables that a query reads, in small letters, or a few more. InvalidInputError if it cannot be run."""
         self._check(query)
         try:
-            return set(self._connection.get_table_names(query))
-        except duckdb.Error as error:
-            raise _refused(query, error) from error
+            return {name.lower() for name in self._connection.get_table_names(query)}
+        except duckdb.Error:  # it does not know parameters; a query that is wrong says so when it is run
+            return {name for name in TABLES if re.search(rf"\b{name}\b", query.lower())}
 
-    def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> duckdb.DuckDBPyRelation:
+    def sql(self, query: str, params: Params = None) -> duckdb.DuckDBPyRelation:
         """The answer, computed when it is read. InvalidInputError for what is no query of these tables."""
         self._check(query)
         try:
@@ -88,6 +93,14 @@ class Tables:
         if found is None:
             raise InvalidInputError(f"sql: {query!r} gives no rows; write a select")
         return found
+
+    def table(self, query: str, params: Params = None) -> pa.Table:
+        """The answer, computed now."""
+        found = self.sql(query, params)
+        try:
+            return found.to_arrow_table()
+        except duckdb.Error as error:
+            raise _refused(query, error) from error
 
     def rows(self, name: str) -> pa.Table:
         """All rows of a table or view."""
@@ -114,19 +127,25 @@ class Tables:
 
 
 def export(tables: Mapping[str, pa.Table], path: Path) -> None:
-    """A DuckDB file with these tables. AlreadyExistsError if the path exists."""
+    """A DuckDB file with these tables, there when it is complete. AlreadyExistsError if the path exists."""
     if path.exists():
         raise AlreadyExistsError(f"{path} exists already; give another file, or move it away")
-    connection = duckdb.connect(str(path))
-    try:
+    with os_errors("writing", path), tempfile.TemporaryDirectory(dir=path.parent, prefix=".tiervdb-") as folder:
+        made = Path(folder) / path.name
+        try:
+            _write(tables, made)
+        except duckdb.Error as error:
+            raise StorageError(f"writing {path}: {str(error).splitlines()[0]}") from error
+        made.replace(path)
+
+
+def _write(tables: Mapping[str, pa.Table], path: Path) -> None:
+    with duckdb.connect(str(path)) as connection:
         for name, table in tables.items():
             connection.from_arrow(table).create(name)
-            if name in TABLES:
-                for column, _, meaning in TABLES[name].columns:
-                    text = meaning.replace("'", "''")
-                    connection.execute(f'comment on column "{name}"."{column}" is \'{text}\'')
-    finally:
-        connection.close()
+            for column, _, meaning in TABLES[name].columns:
+                text = meaning.replace("'", "''")
+                connection.execute(f'comment on column "{name}"."{column}" is \'{text}\'')
 
 
 def _refused(query: str, error: duckdb.Error) -> InvalidInputError:

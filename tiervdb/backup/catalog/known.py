@@ -76,7 +76,7 @@ class Known:
         self.numbering = object()  # another one whenever files got other numbers
         self._numbers: dict[FileRow, int] = {}
         self._sizes = np.empty(0, np.int64)
-        self._moves: dict[str, int] = {}  # by database: time of the newest tier move that was told
+        self._moves: set[TierMoveEntry] = set()
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -116,7 +116,7 @@ class Known:
         for row in entry.files:
             self._number(row)
         if isinstance(entry.document, BackupDocument):
-            self._told(entry.document.database_id, entry.document.tier_moves)
+            self._moves.update(entry.document.tier_moves)
         self.entries[entry.key] = entry
 
     def listing(self, backup: str) -> Listing:
@@ -153,14 +153,9 @@ class Known:
             msgspec.structs.replace(shard, files=tuple(file for file in shard.files if file.role == "wal"))
             for shard in backup.shards
         )
-        told = self._moves.get(backup.database_id, -1)
-        moves = tuple(move for move in backup.tier_moves if move.time_us > told)
-        self._told(backup.database_id, moves)
+        moves = tuple(move for move in backup.tier_moves if move not in self._moves)
+        self._moves.update(moves)
         return msgspec.structs.replace(backup, shards=shards, golden=(), tier_moves=moves)
-
-    def _told(self, database_id: str, moves: Iterable[TierMoveEntry]) -> None:
-        for move in moves:
-            self._moves[database_id] = max(self._moves.get(database_id, -1), move.time_us)
 
 
 def _row(file: BackupFile) -> FileRow:

@@ -17,13 +17,14 @@ from tiervdb.format.wal_header import RECORD_HEADER_LENGTH
 from tiervdb.format.wal_record import peek
 
 
-@dataclass
+@dataclass(frozen=True)
 class NamedState:
-    """A snapshot name that the log tells of. ``dropped_seq``: the commit that dropped it."""
+    """A snapshot name that the log tells of, at commit ``seq``. ``snapshot``: None where that drops the name."""
 
     timeline: str
-    snapshot: SnapshotName
-    dropped_seq: int | None = None
+    name: str
+    seq: int
+    snapshot: SnapshotName | None
 
 
 @dataclass
@@ -31,23 +32,30 @@ class LogContents:
     """By timeline and seq. Filled as the log grows; what cannot be read is left out and named in ``damaged``."""
 
     commits: dict[tuple[str, int], TimedCommit] = field(default_factory=dict)
-    snapshots: dict[tuple[str, str, int], NamedState] = field(default_factory=dict)
+    names: dict[tuple[str, int], list[NamedState]] = field(default_factory=dict)
+    _held: set[tuple[str, int]] = field(default_factory=set)
     damaged: dict[str, CorruptionError] = field(default_factory=dict)
-    _names: dict[tuple[str, int], str] = field(default_factory=dict)  # of collections, by database and id
+    _collections: dict[tuple[str, int], str] = field(default_factory=dict)  # of collections, by database and id
 
     def refresh(self, held: Holdings, reader: LogReader) -> None:
-        """Reads what is new along all timelines."""
+        """Reads what is new along all timelines, and forgets what is held no more."""
+        self._held = set()
         for backup in held.backups:
             for collection in backup.collections:
-                self._names.setdefault((backup.database_id, collection.id), collection.name)
+                self._collections.setdefault((backup.database_id, collection.id), collection.name)
         for timeline in held.lineage.timelines.values():
             history = held.lineage.history(timeline.timeline.id)
             for stretch in _own(held, history):
                 self._take(reader, stretch, history[0], timeline.database_id)
+        for gone in self.commits.keys() - self._held:
+            del self.commits[gone]
+            self.names.pop(gone, None)
 
     def _take(self, reader: LogReader, stretch: Stretch, own: Branch, database_id: str) -> None:
         seqs = range(max(stretch.after, own.low) + 1, stretch.until + 1)
-        if all((own.timeline, seq) in self.commits for seq in seqs):
+        wanted = {(own.timeline, seq) for seq in seqs}
+        self._held |= wanted
+        if wanted <= self.commits.keys():
             return
         try:
             records = reader.all_of(stretch)
@@ -60,26 +68,17 @@ class LogContents:
             if header.seq not in seqs or (own.timeline, header.seq) in self.commits:
                 continue
             body = record[RECORD_HEADER_LENGTH:]
-            names = {id: name for (database, id), name in self._names.items() if database == database_id}
+            names = {id: name for (database, id), name in self._collections.items() if database == database_id}
             commit = commit_log.summarize(header, peek(body, header, f"commit {header.seq}"), names)
             for op in commit.operations:
                 if op.collection is not None and op.name is not None:
-                    self._names[(database_id, op.collection)] = op.name
+                    self._collections[(database_id, op.collection)] = op.name
             self.commits[(own.timeline, header.seq)] = TimedCommit(own.timeline, commit)
             for found in snapshot_operations(header, record, f"commit {header.seq}"):
-                if isinstance(found, CreateSnapshot):
-                    self.name(own.timeline, found.snapshot)
-                else:
-                    self._drop(own.timeline, found.name, header.seq)
-
-    def name(self, timeline: str, snapshot: SnapshotName) -> None:
-        """Takes in a name of a state."""
-        self.snapshots.setdefault((timeline, snapshot.name, snapshot.seq), NamedState(timeline, snapshot))
-
-    def _drop(self, timeline: str, name: str, seq: int) -> None:
-        for state in self.snapshots.values():
-            if (state.timeline, state.snapshot.name) == (timeline, name) and state.snapshot.seq < seq:
-                state.dropped_seq = seq if state.dropped_seq is None else state.dropped_seq
+                state = found.snapshot if isinstance(found, CreateSnapshot) else None
+                name = found.snapshot.name if isinstance(found, CreateSnapshot) else found.name
+                told = NamedState(own.timeline, name, header.seq, state)
+                self.names.setdefault((own.timeline, header.seq), []).append(told)
 
 
 def _own(held: Holdings, history: tuple[Branch, ...]) -> Iterator[Stretch]:

@@ -23,6 +23,7 @@ from tiervdb.format import repository_paths as paths
 from tiervdb.format.repository_documents import BackupDocument
 from tiervdb.format.repository_operations import CatalogPointer
 from tiervdb.format.repository_paths import CatalogFileKey
+from tiervdb.storage.object_store import ObjectStat
 
 BACKUPS_A_PIECE = 256  # of backup_objects: a full piece never changes, and is copied inside the store
 _LISTS = "backup_objects"
@@ -59,7 +60,8 @@ ListsOf = Callable[[Ids], pa.Table]  # the rows of backup_objects of these backu
 
 
 def _publish_state(vault: Vault, found: Facts, before: CatalogPointer | None) -> list[str]:
-    there = set() if before is None else set(before.state)
+    held = {entry.key for entry in vault.store.list(paths.CATALOG_STATE)}
+    there = held & set(() if before is None else before.state)
     pieces = kept.pieces(found.known)
     for key, data in pieces:
         if key not in there:
@@ -116,20 +118,35 @@ def _parquet(table: pa.Table) -> bytes:
 
 
 def sweep(vault: Vault) -> int:
-    """Deletes publications that are older than the current one by an hour, for who reads one may still do so; how many
-    objects that were."""
+    """Deletes what stopped being current an hour ago, for who reads it may still do so; how many objects that were."""
     pointer = read_pointer(vault)
     if pointer is None:
         return 0
     newest_us = vault.store.stat(paths.CATALOG_POINTER).modified_us
-    needed = {*pointer.state, paths.CATALOG_POINTER}
+    entries = list(vault.store.list(paths.CATALOG))
+    replaced = _replaced_us(entries)
     old = [
         entry.key
-        for entry in vault.store.list(paths.CATALOG)
-        if entry.key not in needed
-        and (pointer.directory is None or not entry.key.startswith(f"{pointer.directory}/"))
-        and entry.modified_us < newest_us - _READING_US
+        for entry in entries
+        if entry.key not in {*pointer.state, paths.CATALOG_POINTER}
+        and _directory(entry.key) != pointer.directory
+        and replaced.get(_directory(entry.key), entry.modified_us) < newest_us - _READING_US
     ]
     for key in old:
         vault.store.delete(key)
     return len(old)
+
+
+def _replaced_us(entries: Sequence[ObjectStat]) -> dict[str, int]:
+    """By directory, when the one after it came."""
+    made: dict[str, int] = {}
+    for entry in entries:
+        if isinstance(paths.parse(entry.key), CatalogFileKey):
+            made[_directory(entry.key)] = max(made.get(_directory(entry.key), 0), entry.modified_us)
+    order = sorted(made, key=lambda directory: made[directory])
+    return {directory: made[after] for directory, after in zip(order, [*order[1:], *order[-1:]], strict=True)}
+
+
+def _directory(key: str) -> str:
+    """That of a table's file."""
+    return "/".join(key.split("/")[:2])

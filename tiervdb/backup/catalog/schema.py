@@ -108,7 +108,7 @@ TABLES: dict[str, TableSpec] = {
             ("codec", TEXT, "none or zstd"),
             ("hash", TEXT, "SHA-256 of its contents"),
             ("uploaded_by", TEXT, "the backup that sent it first"),
-            ("backups", INTEGER, "how many listed backups need it; 0: it is deleted with the next expiry"),
+            ("backups", INTEGER, "how many listed backups need it; 0: it is gone, or goes with the next expiry"),
         ),
     ),
     "lineage": TableSpec(
@@ -330,7 +330,7 @@ TABLES: dict[str, TableSpec] = {
         "What runs, or ended without giving its lease back.",
         (
             ("id", TEXT, "of the lease; a backup's has its id"),
-            ("kind", TEXT, "backup, restore, verify or copy"),
+            ("kind", TEXT, "backup, restore, verify, copy or agent"),
             ("created", TIME, "when"),
             ("expires", TIME, "when others may disregard it"),
             ("running", FLAG, "whether it holds"),
@@ -368,7 +368,6 @@ TABLES: dict[str, TableSpec] = {
     "tier_moves": TableSpec(
         "Demotions and promotions, as backups tell of them.",
         (
-            ("timeline", TEXT, "of the backup that first told"),
             ("time", TIME, "when"),
             ("collection", TEXT, "name"),
             ("source", TEXT, "hot or cold"),
@@ -376,7 +375,6 @@ TABLES: dict[str, TableSpec] = {
             ("segments", INTEGER, "that went into the new one"),
             ("rows", INTEGER, "that moved"),
             ("bytes", INTEGER, "where they are now"),
-            ("backup", TEXT, "that first told"),
         ),
     ),
 }

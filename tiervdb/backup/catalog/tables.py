@@ -15,7 +15,7 @@ from tiervdb.backup.catalog.operation_rows import by, operations
 from tiervdb.backup.catalog.schema import TABLES
 from tiervdb.backup.holdings import SHARD, Archived, shard_of
 from tiervdb.format import repository_paths as paths
-from tiervdb.format.repository_documents import Expiration, PartHeader
+from tiervdb.format.repository_documents import BackupCollection, BackupDocument, Expiration, PartHeader
 from tiervdb.format.repository_operations import CopyOperation, RestoreOperation
 
 Row = dict[str, Any]
@@ -202,20 +202,27 @@ def _window_rows(found: Facts) -> Iterator[Row]:
 
 
 def _move_rows(found: Facts) -> Iterator[Row]:
-    for backup in backups_of(found.known):
-        names = {c.id: c.name for c in backup.collections}
-        for move in backup.tier_moves:
-            yield {
-                "timeline": backup.timeline.id,
-                "time": move.time_us,
-                "collection": names.get(move.collection),
-                "source": move.source,
-                "target": move.target,
-                "segments": move.segments,
-                "rows": move.rows,
-                "bytes": move.bytes,
-                "backup": backup.id,
-            }
+    """Each once, whichever backups tell of it."""
+    told = {
+        (move, collection.name)
+        for backup in backups_of(found.known)
+        for move in backup.tier_moves
+        for collection in _named(backup, move.collection)
+    }
+    for move, collection in sorted(told, key=lambda one: (one[0].time_us, one[1], one[0].rows)):
+        yield {
+            "time": move.time_us,
+            "collection": collection,
+            "source": move.source,
+            "target": move.target,
+            "segments": move.segments,
+            "rows": move.rows,
+            "bytes": move.bytes,
+        }
+
+
+def _named(backup: BackupDocument, collection: int) -> list[BackupCollection]:
+    return [c for c in backup.collections if c.id == collection]
 
 
 BUILDERS: dict[str, Callable[[Facts], Iterator[Row]]] = {
