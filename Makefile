@@ -19,21 +19,27 @@ $(PEERS)/.ready: $(READY) benchmarks/requirements.txt
 	@$(PEERS)/bin/pip install --quiet --disable-pip-version-check --editable . --requirement benchmarks/requirements.txt
 	@touch $@
 
-.PHONY: help venv demo test check lint types format minio crash soak bench wheel clean
+.PHONY: help venv demo stack stack-demo test check lint types containers format minio crash soak bench wheel clean
 
 help: ## what every target does
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@printf '\n  ARGS="..." is passed on to demo, test, crash, soak and bench: make test ARGS="tests/cli -x"\n'
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@printf '\n  ARGS="..." is passed on to demo, stack, stack-demo, test, crash, soak and bench: make test ARGS="tests/cli -x"\n'
 
 venv: $(READY) ## set up .venv with all that development needs (the other targets do it by themselves)
 
 demo: $(READY) ## see it work: real words, two tiers, a killed writer, a snapshot (under a minute; leaves ./demo-db)
 	@$(BIN)/tiervdb demo $(ARGS)
 
+stack: $(READY) ## an S3 server with a bucket, a second one off-site, a database, the agent; without Docker (./stack-data)
+	@$(BIN)/python docker/stack.py up $(ARGS)
+
+stack-demo: $(READY) ## two disasters on that stack, a lost machine and a lost bucket, each restored and checked
+	@$(BIN)/python docker/stack.py demo $(ARGS)
+
 test: $(READY) ## run the tests on two processes
 	$(BIN)/pytest -n 2 $(ARGS)
 
-check: lint types ## all that is checked without running: lint, format, layers, types
+check: lint types containers ## all that is checked without running: lint, format, layers, types, containers
 
 lint: $(READY) ## ruff, its formatter, and the layers (import-linter)
 	$(BIN)/ruff check .
@@ -42,6 +48,11 @@ lint: $(READY) ## ruff, its formatter, and the layers (import-linter)
 
 types: $(READY) ## mypy, strict
 	$(BIN)/mypy
+	MYPYPATH=docker $(BIN)/mypy docker configs
+
+containers: $(READY) ## Dockerfiles (hadolint) and docker/compose.yaml (compose specification); needs no Docker
+	$(BIN)/hadolint docker/Dockerfile docker/minio.Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
 
 format: $(READY) ## format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix .
@@ -63,5 +74,5 @@ wheel: $(READY) ## build the wheel and the source distribution into dist/
 	$(BIN)/python -m build --no-isolation
 
 clean: ## delete what can be made again, .venv too
-	rm -rf $(VENV) build dist demo-db .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist demo-db stack-data/demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -69,6 +69,16 @@ def test_one_agent_at_a_repository(machine: Machine) -> None:
     second.close()
 
 
+def test_a_job_that_is_due_each_minute_starves_no_other(machine: Machine) -> None:
+    agent = machine.agent()
+    for _ in range(6):
+        agent.tick()
+        agent.wait()
+        machine.clock.advance(60)
+    agent.close()
+    assert set(machine.took()) == {"archive", "backup", "copy", "drill", "verify"}
+
+
 def test_a_failure_is_tried_again_later_and_written_down(machine: Machine) -> None:
     machine.configure(FILE + '\n[defaults.schedule]\narchive = ""\nverify = ""\ndrill = ""\ncopy = ""\n')
     machine.outcomes["backup"] = Outcome("", "the store is away")

@@ -12,6 +12,7 @@ from tiervdb.agent import jobs
 from tiervdb.agent.metrics import MetricsServer, StandingCollector, registry_of, serve_database
 from tiervdb.agent.standing import Standing, look
 from tiervdb.clock import SystemClock
+from tiervdb.errors import StateError
 
 DAY = 24 * 3600
 
@@ -115,6 +116,15 @@ def test_metrics_of_the_agent(machine: Machine) -> None:
         seen[:] = [look(config, now())]
         assert get(server.port, "/healthz") == (200, "ok\n")
         assert get(server.port, "/")[0] == 404
+    finally:
+        server.close()
+
+
+def test_an_address_that_is_taken(machine: Machine) -> None:
+    server = MetricsServer("127.0.0.1:0", registry_of(), lambda: True)
+    try:
+        with pytest.raises(StateError, match=f"127.0.0.1:{server.port} cannot be listened at"):
+            MetricsServer(f"127.0.0.1:{server.port}", registry_of(), lambda: True)
     finally:
         server.close()
 

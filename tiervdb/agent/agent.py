@@ -171,7 +171,7 @@ class Agent:
         what = {"error": outcome.error} if outcome.error is not None else {"summary": outcome.summary}
         _say("failed" if outcome.error else "done", database=config.name, job=job, attempt=attempt, **what)
         if outcome.error is not None or outcome.summary:
-            self._write(config, job, due_us, attempt, started_us, ended_us, outcome)
+            self._write(config, job, due_us or started_us, attempt, started_us, ended_us, outcome)
 
     def _write(
         self, config: DatabaseConfig, job: str, due_us: int, attempt: int, started_us: int, ended_us: int, done: Outcome

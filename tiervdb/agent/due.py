@@ -15,13 +15,13 @@ LAST_RETRY_SECONDS = 3600.0
 def due_at(expression: str, since_us: int, now_us: int) -> int | None:
     """The first time after ``since_us`` that the expression names, if it is not after now; None: nothing is due.
 
-    However many were missed, that is one; what never was done (``since_us`` 0) is due now. A ``since_us`` from the
-    future (a clock that was set back) counts as now.
+    However many were missed, that is one; what never was done (``since_us`` 0) is due for longest. A ``since_us`` from
+    the future (a clock that was set back) counts as now.
     """
     if not expression:
         return None
     if since_us == 0:
-        return now_us
+        return 0
     fire_us = next_fire(expression, min(since_us, now_us))
     return fire_us if fire_us <= now_us else None
 

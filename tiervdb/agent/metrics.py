@@ -12,6 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from tiervdb.agent.standing import Standing
 from tiervdb.database.database import Database
+from tiervdb.errors import StateError
 from tiervdb.types import to_us
 
 Standings = Callable[[], Sequence[Standing]]
@@ -45,9 +46,9 @@ class StandingCollector:
     @staticmethod
     def _jobs(found: Sequence[Standing]) -> Iterator[Metric]:
         done = [(s, (j,), to_us(t.done) / 1e6) for s in found for j, t in s.jobs.items() if t.done is not None]
-        yield _gauge("tiervdb_last_success_timestamp_seconds", "When a job last went well.", done, ("job",))
+        yield _gauge("tiervdb_last_success_timestamp_seconds", "When a job last went well.", done, ("task",))
         failing = [(s, (j,), float(t.failed is not None)) for s in found for j, t in s.jobs.items()]
-        yield _gauge("tiervdb_job_failing", "Whether a job's last attempt failed.", failing, ("job",))
+        yield _gauge("tiervdb_job_failing", "Whether a job's last attempt failed.", failing, ("task",))
 
 
 class DatabaseCollector:
@@ -82,8 +83,15 @@ class MetricsServer:
     """Answers /metrics and /healthz (200, or 503 if a database has an alert) at an address, in threads of its own."""
 
     def __init__(self, address: str, registry: CollectorRegistry, healthy: Callable[[], bool]) -> None:
+        """StateError if the address cannot be had."""
         host, _, port = address.rpartition(":")
-        self._server = ThreadingHTTPServer((host, int(port)), _handler(registry, healthy))
+        try:
+            self._server = ThreadingHTTPServer((host, int(port)), _handler(registry, healthy))
+        except (OSError, OverflowError) as error:
+            raise StateError(
+                f'{address} cannot be listened at ({error}); give another address, or "" for no metrics, as listen in '
+                "[agent]"
+            ) from error
         self._thread = threading.Thread(target=self._server.serve_forever, name="tiervdb-metrics", daemon=True)
         self._thread.start()
 
