@@ -46,7 +46,7 @@ def shown(folder: Path) -> str:
 
 
 def test_it_shows_every_step(shown: str) -> None:
-    for step in ("1. Load", "2. Demote", "3. Search", "4. Kill", "5. Back up", "6. Snapshot", "7. Lose"):
+    for step in ("1. Load", "2. Demote", "3. Search", "4. Kill", "5. Back up", "6. Snapshot", "7. Lose", "8. Try"):
         assert step in shown
     for promise in (
         "20,000 words in 20 commits",
@@ -66,7 +66,7 @@ def test_it_leaves_sound_databases_and_commands_that_work(shown: str, folder: Pa
             assert len(db["words"]) == rows
         assert {finding.severity for finding in tiervdb.check(path).findings} <= {"info"}
     commands = [line.strip() for line in shown.splitlines() if line.startswith("   tiervdb ")]
-    assert len(commands) == 9
+    assert len(commands) == 11
     for command in commands:
         arguments = [sys.executable, "-m", "tiervdb.cli.main", *shlex.split(command)[1:]]
         result = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=False)
