@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 
-from tiervdb.backup import expiry, holdings, holds, listing, locking, retention, windows
+from tiervdb.backup import expiry, holdings, holds, leases, listing, locking, retention, windows
 from tiervdb.backup.catalog import publishing
 from tiervdb.backup.catalog.facts import Facts
+from tiervdb.backup.expiry import Protected
 from tiervdb.backup.holdings import Holdings, shard_of
 from tiervdb.backup.policy import Policy
 from tiervdb.backup.retention import Decision, RetentionPlan
 from tiervdb.backup.values import RestorableWindow, window_value
 from tiervdb.backup.vault import Vault
-from tiervdb.errors import StateError
+from tiervdb.errors import CorruptionError, NewerFormatError, StateError
 from tiervdb.format import repository_paths as paths
 from tiervdb.format.repository_documents import BackupDocument
 from tiervdb.types import to_datetime
+
+_log = logging.getLogger("tiervdb")
 
 
 @dataclass(frozen=True)
@@ -62,32 +66,58 @@ class ExpiryResult:
 
 
 def plan(found: Facts, what: Policy | Named) -> ExpiryResult:
-    """What an expiry would do, by what is known of the documents. BackupNotFoundError, StateError."""
+    """What an expiry would do, by what is known of the documents. What an earlier one could not delete comes on top.
+
+    Raises BackupNotFoundError, StateError; CorruptionError for a hold that cannot be read."""
     held = found.held
+    for damaged in found.passing.damaged_holds:
+        raise damaged
     decided = decide(held, what, holds.held_backups(held.backups, found.passing.holds), found.now_us)
-    objects, size = _freed(found, decided.expiring)
-    parts = sum(len(retention.needless(held.archived[t], s)) for t, s in decided.log_from.items() if t in held.archived)
+    running = [lease for lease in found.passing.leases if lease.expires_us > found.now_us]
+    protected = expiry.protected_by(running, found.passing.pins)
+    objects, size = _freed(found, decided.expiring, protected)
+    parts = sum(
+        len(retention.needless(held.archived[timeline], seq))
+        for timeline, seq in decided.log_from.items()
+        if timeline in held.archived and timeline not in protected.timelines
+    )
     return _result(decided, objects, size, parts, dry_run=True)
 
 
 def run(vault: Vault, what: Policy | Named) -> ExpiryResult:
     """Unlists and deletes. Raises what ``plan`` raises, and CorruptionError where something cannot be read: expiry
     fails closed."""
+    leases.running(vault)  # these must be readable before anything is unlisted
+    leases.pinned(vault)
     held = holdings.read(vault)
     decided = decide(held, what, holds.held_backups(held.backups, holds.every(vault)), vault.clock.now_us())
     sizes = {found.key: found.size for found in vault.store.list(paths.DATA)}
     kept = retention.rest(held, decided.expiring, decided.log_from)
     locked = 0
     if isinstance(what, Policy) and what.lock is not None:
-        locked = locking.extend(vault, kept, vault.clock.now_us() + what.us("lock"))
+        locked = locking.extend(vault, held, kept, vault.clock.now_us() + what.us("lock"))
     why = {decision.backup: "; ".join(decision.reasons) for decision in decided.decisions}
     for backup in held.backups:
         if backup.id in decided.expiring:
             expiry.unlist(vault, [backup], why[backup.id])
-    swept = expiry.sweep(vault, decided.log_from)
-    publishing.sweep(vault)
+    _take_back_held(vault, [backup for backup in held.backups if backup.id in decided.expiring])
+    swept = expiry.sweep(vault, decided.log_from if isinstance(what, Policy) else None)
+    _sweep_catalogs(vault)
     size = sum(sizes.get(key, 0) for key in swept.objects)
     return _result(decided, len(swept.objects), size, len(swept.parts), dry_run=False, locked=locked)
+
+
+def _take_back_held(vault: Vault, unlisted: Sequence[BackupDocument]) -> None:
+    """Who holds writes first and looks then, as with leases: what came to be held meanwhile is listed again."""
+    for backup in holds.held_backups(unlisted, holds.every(vault)):
+        vault.store.delete(paths.ExpirationKey(backup).key)
+
+
+def _sweep_catalogs(vault: Vault) -> None:
+    try:
+        publishing.sweep(vault)
+    except (CorruptionError, NewerFormatError) as error:
+        _log.warning("%s: old catalogs stay until the next publication: %s", vault.url, error)
 
 
 def decide(held: Holdings, what: Policy | Named, held_back: Mapping[str, str], now_us: int) -> RetentionPlan:
@@ -120,9 +150,9 @@ def _about(backup: BackupDocument, what: Named, goes: bool) -> Decision:
     return Decision(backup.id, backup.label, backup.kind, shard_of(backup).time_us, keep=not goes, reasons=(why,))
 
 
-def _freed(found: Facts, expiring: Sequence[str]) -> tuple[int, int]:
-    """Objects, and their bytes, that only backups list which go or went already."""
-    gone = set(expiring)
+def _freed(found: Facts, expiring: Sequence[str], protected: Protected) -> tuple[int, int]:
+    """Objects, and their bytes, that only backups list which go, and nobody reads."""
+    gone = set(expiring) - protected.backups
     files = found.known.files
     needed = np.zeros(len(files), np.bool_)
     for backup in found.held.backups:

@@ -8,10 +8,11 @@ needed because something cannot be read: expiry fails closed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tiervdb.backup import holdings, leases
 from tiervdb.backup.holdings import Holdings, shard_of
+from tiervdb.backup.origin import is_origin
 from tiervdb.backup.vault import Vault
 from tiervdb.errors import ObjectExistsError
 from tiervdb.format import repository_documents as documents
@@ -90,7 +91,7 @@ def plan(
         found += [key for key in keys if key not in needed]
     return SweepPlan(
         objects=tuple(found),
-        parts=tuple(_needless_parts(held, needed_from(held, keeping), log_from or {}, protected)),
+        parts=tuple(_needless_parts(held, needed_from(held, keeping), log_from, protected)),
         leases=tuple(paths.LeaseKey(lease).key for lease in ended),
         give_up=tuple(give_up),
     )
@@ -119,21 +120,18 @@ def protected_by(running: Sequence[Lease], pins: Sequence[RepositoryPin]) -> Pro
 
 def needed_from(held: Holdings, keeping: Iterable[BackupDocument]) -> dict[str, int]:
     """By timeline, the seq up to which its log is before the manifests of all these backups. Pure."""
+    kept = replace(held, backups=tuple(keeping))
     oldest: dict[str, int] = {}
-    for backup in keeping:
-        flushed = shard_of(backup).flushed_seq
-        for line in (backup.timeline, *backup.ancestors):
-            oldest[line.id] = min(oldest.get(line.id, flushed), flushed)
-    for descendant in held.lineage.timelines.values():
-        for ancestor in descendant.ancestors:
-            if descendant.timeline.id in oldest:
-                bound = oldest[descendant.timeline.id]
-                oldest[ancestor.id] = min(oldest.get(ancestor.id, bound), bound)
+    for timeline in held.lineage.timelines:
+        history = held.lineage.history(timeline)
+        flushed = [shard_of(b).flushed_seq for b in holdings.on_history(kept, history) if not is_origin(b)]
+        for branch in history if flushed else ():
+            oldest[branch.timeline] = min(oldest.get(branch.timeline, flushed[0]), *flushed)
     return oldest
 
 
 def _needless_parts(
-    held: Holdings, needed: Mapping[str, int], log_from: Mapping[str, int], protected: Protected
+    held: Holdings, needed: Mapping[str, int], log_from: Mapping[str, int] | None, protected: Protected
 ) -> Iterable[str]:
     """A timeline's last number and its fence stay."""
     if not needed:
@@ -141,7 +139,7 @@ def _needless_parts(
     for timeline, archived in held.archived.items():
         if timeline in protected.timelines:
             continue
-        bound = max(needed.get(timeline, -1), log_from.get(timeline, -1))
+        bound = needed.get(timeline, -1) if log_from is None else log_from.get(timeline, -1)
         for part in archived.parts[:-1]:
             if part.last_seq <= bound:
                 yield paths.PartKey(timeline, part.shard, part.n).key

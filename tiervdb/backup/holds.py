@@ -49,6 +49,9 @@ def hold(vault: Vault, backup: str | None, label: str | None, reason: str) -> Ho
         label=label,
     )
     vault.create(paths.HoldKey(document.id).key, document)
+    if found is not None and not listing.is_listed(vault, found):  # after: an expiry that began before may not see it
+        vault.store.delete(paths.HoldKey(document.id).key)
+        raise BackupNotFoundError(f"backup {found} was expired just now; there is nothing to hold")
     return _value(document)
 
 

@@ -7,26 +7,39 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tiervdb.backup.holdings import Holdings
 from tiervdb.backup.vault import Vault
+from tiervdb.errors import CorruptionError, ObjectNotFoundError
 from tiervdb.format import repository_paths as paths
 from tiervdb.storage.retention import RetainingStore, retaining
 
 _AT_ONCE = 16
 
 
-def extend(vault: Vault, kept: Holdings, until_us: int) -> int:
-    """Sets or extends the retention of every object that ``kept`` consists of; how many there are. 0 where the store
-    has no Object Lock. ObjectNotFoundError if one is missing, StoreRefusedError."""
+def extend(vault: Vault, held: Holdings, kept: Holdings, until_us: int) -> int:
+    """Sets or extends the retention of every object that ``kept``, of ``held``, consists of; how many there are.
+
+    0 where the store has no Object Lock. CorruptionError if one is missing, StoreRefusedError.
+    """
     store = retaining(vault.store)
     if store is None:
         return 0
-    keys = sorted(set(_keys(kept)))
-    _retain_all(store, keys, until_us)
+    going = set(_part_keys(held)) - set(_part_keys(kept))
+    keys = {*_keys(kept), *_listed(vault, going)}
+    _retain_all(store, sorted(keys), until_us, vault.url)
     return len(keys)
 
 
-def _retain_all(store: RetainingStore, keys: list[str], until_us: int) -> None:
+def _retain_all(store: RetainingStore, keys: list[str], until_us: int, url: str) -> None:
+    def one(key: str) -> None:
+        try:
+            store.retain(key, until_us)
+        except ObjectNotFoundError as error:
+            raise CorruptionError(
+                f"{key} in {url} is missing, so nothing was expired: `tiervdb verify` says what depends on it. To "
+                "expire all the same, give lock=None"
+            ) from error
+
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="tiervdb-lock") as pool:
-        list(pool.map(lambda key: store.retain(key, until_us), keys))
+        list(pool.map(one, keys))
 
 
 def _keys(kept: Holdings) -> Iterator[str]:
@@ -38,5 +51,14 @@ def _keys(kept: Holdings) -> Iterator[str]:
     for backup in kept.backups:
         yield paths.BackupKey(backup.id).key
         yield from (file.object.key for file in backup.files if file.object is not None)
-    for timeline, archived in kept.archived.items():
+
+
+def _part_keys(found: Holdings) -> Iterator[str]:
+    for timeline, archived in found.archived.items():
         yield from (paths.PartKey(timeline, part.shard, part.n).key for part in archived.parts)
+
+
+def _listed(vault: Vault, going: set[str]) -> Iterator[str]:
+    """Keys and holds; the log with its fences, which no plan names, but for what goes."""
+    for prefix in (paths.KEYS, paths.HOLDS, paths.WAL):
+        yield from (entry.key for entry in vault.store.list(prefix) if entry.key not in going)

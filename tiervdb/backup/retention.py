@@ -92,15 +92,16 @@ def lost(before: Sequence[Window], after: Sequence[Window]) -> list[Window]:
     """The intervals of ``before`` that no window of the same timeline in ``after`` covers."""
     found = []
     for window in before:
-        first = window.first_seq
+        first, first_time_us = window.first_seq, window.first_time_us
         for kept in sorted((w for w in after if w.timeline == window.timeline), key=lambda w: w.first_seq):
-            if kept.first_seq > first and first <= window.last_seq:
-                until = min(window.last_seq, kept.first_seq - 1)
-                found.append(replace(window, first_seq=first, last_seq=until, last_time_us=kept.first_time_us))
-            if kept.first_seq <= window.last_seq:
-                first = max(first, kept.last_seq + 1)
+            if kept.last_seq < first or kept.first_seq > window.last_seq:
+                continue
+            if kept.first_seq > first:
+                hole = replace(window, first_seq=first, last_seq=kept.first_seq - 1, first_time_us=first_time_us)
+                found.append(replace(hole, last_time_us=kept.first_time_us))
+            first, first_time_us = kept.last_seq + 1, kept.last_time_us
         if first <= window.last_seq:
-            found.append(replace(window, first_seq=first))
+            found.append(replace(window, first_seq=first, first_time_us=first_time_us))
     return found
 
 
@@ -108,32 +109,31 @@ def lost(before: Sequence[Window], after: Sequence[Window]) -> list[Window]:
 
 
 def _keep_covered(held: Holdings, policy: Policy, now_us: int, reasons: dict[str, list[str]], future: set[str]) -> None:
-    """Every moment of ``pitr`` until now."""
-    if not policy.us("pitr"):
-        return
+    """Every moment of ``pitr`` until now; of the current history its newest state, whatever the policy."""
+    why = f"point-in-time recovery of the last {policy.pitr}" if policy.us("pitr") else "the newest state needs it"
     for history in _histories(held):
-        base = _base(held, history, now_us - policy.us("pitr"), future)
+        base = _base_for(held, history, policy, now_us, future)
         if base is None:
             continue
         for backup in on_history(held, history):
-            if not is_origin(backup) and (is_origin(base) or _age(backup) >= _age(base)):
-                why = f"point-in-time recovery of the last {policy.pitr}"
-                if why not in reasons.setdefault(backup.id, []):
-                    reasons[backup.id].append(why)
+            is_younger = policy.us("pitr") and (is_origin(base) or _age(backup, history) > _age(base, history))
+            stays = not is_origin(backup) and (is_younger or backup.id == base.id)
+            if stays and why not in reasons.get(backup.id, ()):
+                reasons.setdefault(backup.id, []).append(why)
 
 
 def _keep_points(
     held: Holdings, known: Sequence[BackupDocument], policy: Policy, now_us: int, reasons: dict[str, list[str]]
 ) -> None:
     """The newest backup in each of the last hours, days, weeks, months and years, on each branch of the history."""
-    current = _on_current(held)
+    current = _states_of_current(held)
     now = to_datetime(now_us)
     for name, (count, period, before) in _periods(policy).items():
-        wanted = {period(before(now, number)) for number in range(count)}
+        oldest = _period_ago(count, period, before, now)
         newest: dict[tuple[str, str], BackupDocument] = {}
         for backup in sorted(known, key=lambda b: (shard_of(b).time_us, b.created_us, b.id)):
             when = period(to_datetime(shard_of(backup).time_us))
-            if when in wanted:
+            if count and oldest <= when <= period(now):
                 newest["" if backup.id in current else backup.timeline.id, when] = backup
         for (_, when), backup in newest.items():
             reasons.setdefault(backup.id, []).append(f"{name}: the newest of {when}")
@@ -142,7 +142,7 @@ def _keep_points(
 def _keep_newest(
     held: Holdings, known: Sequence[BackupDocument], policy: Policy, reasons: dict[str, list[str]]
 ) -> None:
-    current = _on_current(held)
+    current = _states_of_current(held)
     mine = [b for b in known if b.id in current] or list(known)
     newest = sorted(mine, key=lambda b: (shard_of(b).time_us, b.created_us, b.id))[-policy.min_backups :]
     for backup in newest:
@@ -153,12 +153,22 @@ def _log_from(held: Holdings, policy: Policy, now_us: int, future: set[str]) -> 
     """By timeline, the seq up to which no history needs its log for ``pitr``."""
     bounds: dict[str, int] = {}
     for history in _histories(held):
-        base = _base(held, history, now_us - policy.us("pitr"), future) if policy.us("pitr") else None
+        base = _base_for(held, history, policy, now_us, future)
+        undated = [shard_of(b).flushed_seq for b in on_history(held, history) if b.id in future]
         for branch in history:
             end = branch.high if branch.high is not None else 2**63
-            bound = end if base is None else min(shard_of(base).flushed_seq, end)
+            bound = min([end, *undated] if base is None else [end, *undated, shard_of(base).flushed_seq])
             bounds[branch.timeline] = min(bounds.get(branch.timeline, bound), bound)
     return bounds
+
+
+def _base_for(
+    held: Holdings, history: Sequence[Branch], policy: Policy, now_us: int, future: set[str]
+) -> BackupDocument | None:
+    """Without ``pitr``, only the current history has one: that of its newest state."""
+    if not policy.us("pitr") and not _is_current(held, history):
+        return None
+    return _base(held, history, now_us - policy.us("pitr"), future)
 
 
 def _base(held: Holdings, history: Sequence[Branch], since_us: int, future: set[str]) -> BackupDocument | None:
@@ -168,10 +178,20 @@ def _base(held: Holdings, history: Sequence[Branch], since_us: int, future: set[
     """
     reaches = {reach.backup: reach for reach in windows.reaches(held, history)}
     on = [backup for backup in on_history(held, history) if backup.id not in future]
-    if not on or max(_end(held, history, reaches[backup.id].last_time_us) for backup in on) < since_us:
+    if not on:
         return None
+    end = max(_end(held, history, reaches[backup.id].last_time_us) for backup in on)
+    if end < since_us:
+        if not _is_current(held, history):
+            return None
+        since_us = end  # its newest state stays, however old that is
     old = [backup for backup in on if shard_of(backup).first_time_us <= since_us]
-    return max(old, key=_age) if old else min(on, key=_age)
+    return max(old, key=lambda b: _age(b, history)) if old else min(on, key=lambda b: _age(b, history))
+
+
+def _is_current(held: Holdings, history: Sequence[Branch]) -> bool:
+    current = held.lineage.current
+    return current is not None and history[0].timeline == current.timeline.id
 
 
 def _end(held: Holdings, history: Sequence[Branch], last_time_us: int) -> int:
@@ -181,19 +201,28 @@ def _end(held: Holdings, history: Sequence[Branch], last_time_us: int) -> int:
     return last_time_us if complete is None else max(last_time_us, complete.time_us)
 
 
-def _age(backup: BackupDocument) -> tuple[int, int, str]:
-    return shard_of(backup).flushed_seq, backup.created_us, backup.id
+def _age(backup: BackupDocument, history: Sequence[Branch]) -> tuple[int, int, int, str]:
+    """By what it holds of a history: clocks step back, so its date comes last."""
+    shard, high = shard_of(backup), next(b.high for b in history if b.timeline == backup.timeline.id)
+    until = shard.seq if high is None else min(shard.seq, high)
+    return shard.flushed_seq, until, backup.created_us, backup.id
 
 
 def _histories(held: Holdings) -> list[tuple[Branch, ...]]:
     return [held.lineage.history(timeline) for timeline in held.lineage.timelines]
 
 
-def _on_current(held: Holdings) -> set[str]:
+def _states_of_current(held: Holdings) -> set[str]:
+    """The backups whose states are of the current history; others may only begin on it."""
     current = held.lineage.current
     if current is None:
         return set()
-    return {backup.id for backup in on_history(held, held.lineage.history(current.timeline.id))}
+    highs = {branch.timeline: branch.high for branch in held.lineage.history(current.timeline.id)}
+    return {
+        backup.id
+        for backup in held.backups
+        if backup.timeline.id in highs and ((high := highs[backup.timeline.id]) is None or shard_of(backup).seq <= high)
+    }
 
 
 Moment = Callable[[datetime], str]
@@ -211,6 +240,14 @@ def _periods(policy: Policy) -> dict[str, tuple[int, Moment, Earlier]]:
     }
 
 
+def _period_ago(count: int, period: Moment, before: Earlier, now: datetime) -> str:
+    """The oldest of the last so many; their names sort by time."""
+    try:
+        return period(before(now, max(count - 1, 0)))
+    except OverflowError:
+        return ""
+
+
 def _months_ago(time: datetime, months: int) -> datetime:
     number = time.year * 12 + time.month - 1 - months
     return datetime(max(number // 12, 1), number % 12 + 1, 1, tzinfo=time.tzinfo)
@@ -220,7 +257,8 @@ def _decision(backup: BackupDocument, reasons: Sequence[str], ignored: bool, pol
     if ignored:
         reasons = ["ignored: it is dated in the future, so its age is not known"]
     keep = bool(reasons)
-    why = tuple(reasons) or (f"older than {policy.pitr}, and no restore point of the policy",)
+    goes = f"older than {policy.pitr}, and no" if policy.us("pitr") else "no"
+    why = tuple(reasons) or (f"{goes} restore point of the policy",)
     return Decision(
         backup.id, backup.label, backup.kind, shard_of(backup).time_us, keep=keep, reasons=why, ignored=ignored
     )

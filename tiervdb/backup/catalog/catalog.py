@@ -128,14 +128,19 @@ class Catalog:
 def _passing(vault: Vault) -> Passing:
     """Those that cannot be read are left out: a verification names them."""
 
+    damaged_holds: list[CorruptionError] = []
+
     def left_out(key: str, error: CorruptionError) -> None:
         _log.warning("the catalog leaves %s out: %s", key, error)
+        if key.startswith(paths.HOLDS):
+            damaged_holds.append(error)
 
     return Passing(
         holds=vault.read_all(paths.HOLDS, operations.decode_hold, left_out),
         leases=vault.read_all(paths.LEASES, documents.decode_lease, left_out),
         pins=vault.read_all(paths.PINS, documents.decode_pin, left_out),
         complete=vault.read_all(paths.COMPLETE, documents.decode_complete, left_out),
+        damaged_holds=damaged_holds,
     )
 
 

@@ -9,6 +9,7 @@ from tiervdb.backup import listing
 from tiervdb.backup.catalog.known import Known
 from tiervdb.backup.holdings import SHARD, Archived, Holdings
 from tiervdb.backup.lineage import Lineage
+from tiervdb.errors import CorruptionError
 from tiervdb.format.repository_documents import (
     BackupDocument,
     CompleteThrough,
@@ -30,6 +31,7 @@ class Passing:
     leases: Sequence[Lease] = ()
     pins: Sequence[RepositoryPin] = ()
     complete: Sequence[CompleteThrough] = ()
+    damaged_holds: Sequence[CorruptionError] = ()
 
 
 @dataclass(frozen=True)
