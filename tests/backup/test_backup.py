@@ -171,6 +171,9 @@ def test_by_reference(world: World) -> None:
     world.repository().restore(world.folder / "again", Target.backup(by_reference.id))
     with world.open_alone("again") as restored:
         assert (restored.seq, ids_of(restored)) == (seq, expected)
+    world.repository().expire([by_reference.id], dry_run=False)
+    with world.open() as db:
+        assert [pin for pin in db.pins() if pin.kind == "backup"] == []
 
 
 def test_a_reference_into_the_own_directory_is_refused(db: Database) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,12 +15,14 @@ from tiervdb.backup.catalog.facts import Facts
 from tiervdb.backup.expiry import Protected
 from tiervdb.backup.holdings import Holdings, shard_of
 from tiervdb.backup.policy import Policy
+from tiervdb.backup.references import release_references
 from tiervdb.backup.retention import Decision, RetentionPlan
 from tiervdb.backup.values import RestorableWindow, window_value
 from tiervdb.backup.vault import Vault
 from tiervdb.errors import CorruptionError, NewerFormatError, StateError
 from tiervdb.format import repository_paths as paths
 from tiervdb.format.repository_documents import BackupDocument
+from tiervdb.storage.object_store import ObjectStore
 from tiervdb.types import to_datetime
 
 _log = logging.getLogger("tiervdb")
@@ -84,11 +86,13 @@ def plan(found: Facts, what: Policy | Named) -> ExpiryResult:
     return _result(decided, objects, size, parts, dry_run=True)
 
 
-def run(vault: Vault, what: Policy | Named) -> ExpiryResult:
-    """Unlists and deletes. Raises what ``plan`` raises, and CorruptionError where something cannot be read: expiry
-    fails closed."""
-    leases.running(vault)  # these must be readable before anything is unlisted
-    leases.pinned(vault)
+def run(vault: Vault, what: Policy | Named, cold: Callable[[str], ObjectStore]) -> ExpiryResult:
+    """Unlists and deletes; ``cold`` opens a source's cold store, where backups by reference have pins.
+
+    Raises what ``plan`` raises, and CorruptionError where something cannot be read: expiry fails closed.
+    """
+    # All of this must be readable before anything is unlisted.
+    protected = expiry.protected_by(leases.running(vault), leases.pinned(vault))
     held = holdings.read(vault)
     decided = decide(held, what, holds.held_backups(held.backups, holds.every(vault)), vault.clock.now_us())
     sizes = {found.key: found.size for found in vault.store.list(paths.DATA)}
@@ -100,17 +104,20 @@ def run(vault: Vault, what: Policy | Named) -> ExpiryResult:
     for backup in held.backups:
         if backup.id in decided.expiring:
             expiry.unlist(vault, [backup], why[backup.id])
-    _take_back_held(vault, [backup for backup in held.backups if backup.id in decided.expiring])
+    gone = _without_held(vault, [backup for backup in held.backups if backup.id in decided.expiring])
+    release_references([backup for backup in gone if backup.id not in protected.backups], cold)
     swept = expiry.sweep(vault, decided.log_from if isinstance(what, Policy) else None)
     _sweep_catalogs(vault)
     size = sum(sizes.get(key, 0) for key in swept.objects)
     return _result(decided, len(swept.objects), size, len(swept.parts), dry_run=False, locked=locked)
 
 
-def _take_back_held(vault: Vault, unlisted: Sequence[BackupDocument]) -> None:
+def _without_held(vault: Vault, unlisted: Sequence[BackupDocument]) -> list[BackupDocument]:
     """Who holds writes first and looks then, as with leases: what came to be held meanwhile is listed again."""
-    for backup in holds.held_backups(unlisted, holds.every(vault)):
+    held_back = holds.held_backups(unlisted, holds.every(vault))
+    for backup in held_back:
         vault.store.delete(paths.ExpirationKey(backup).key)
+    return [backup for backup in unlisted if backup.id not in held_back]
 
 
 def _sweep_catalogs(vault: Vault) -> None:

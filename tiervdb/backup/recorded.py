@@ -38,6 +38,7 @@ from tiervdb.format.repository_operations import (
     RestoreOperation,
     VerifyOperation,
 )
+from tiervdb.storage.object_store import ObjectStore
 from tiervdb.target import Target
 from tiervdb.types import to_us
 
@@ -97,7 +98,7 @@ def copy(source: Vault, target: Vault, wish: CopyWish) -> CopyResult:
     return _recorded(source, lambda: copying.copy(source, target, wish), described, target)
 
 
-def expire(vault: Vault, what: Policy | Named) -> ExpiryResult:
+def expire(vault: Vault, what: Policy | Named, cold: Callable[[str], ObjectStore]) -> ExpiryResult:
     """See Repository.expire."""
     policy = str(what) if isinstance(what, Policy) else None
 
@@ -108,7 +109,7 @@ def expire(vault: Vault, what: Policy | Named) -> ExpiryResult:
         counts = {"objects": done.objects, "bytes": done.bytes, "parts": done.parts}
         return msgspec.structs.replace(asked, backups=done.backups, **counts)
 
-    return _recorded(vault, lambda: expiring.run(vault, what), described)
+    return _recorded(vault, lambda: expiring.run(vault, what, cold), described)
 
 
 def drill(opened: OpenRepository, wish: DrillWish) -> DrillOperation:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from itertools import product
 
 import msgspec
 
@@ -11,10 +13,13 @@ from tiervdb.backup.leases import owner
 from tiervdb.backup.source import Source
 from tiervdb.backup.vault import Vault
 from tiervdb.engine.borrowing import require_whole
-from tiervdb.errors import InvalidInputError
+from tiervdb.errors import InvalidInputError, StorageError
 from tiervdb.format import documents, paths
 from tiervdb.format.documents import Pin
-from tiervdb.format.repository_documents import BackupProgress
+from tiervdb.format.repository_documents import BackupDocument, BackupProgress
+from tiervdb.storage.object_store import ObjectStore
+
+_log = logging.getLogger("tiervdb")
 
 
 def hold_references(
@@ -48,6 +53,27 @@ def hold_references(
         source.cold.put(paths.ColdPinKey(database_id, pin.id).key, documents.encode(pin))
     require_whole(source.cold, {item.name for item in items})
     return progress
+
+
+def release_references(backups: Iterable[BackupDocument], cold: Callable[[str], ObjectStore]) -> None:
+    """Takes the pins of expired backups away; ``cold`` opens the store of a URL. One that is away keeps its pins, and
+    the log says so."""
+    for backup in backups:
+        keys = [file.name for file in backup.files if file.object is None]
+        owners = {key.database_id for name in keys if isinstance(key := paths.parse_key(name), paths.ObjectKey)}
+        if not backup.pins or backup.cold_url is None:
+            continue
+        try:
+            store = cold(backup.cold_url)
+            for owner, pin in product(sorted(owners), backup.pins):
+                store.delete(paths.ColdPinKey(owner, pin).key)
+        except StorageError as error:
+            _log.warning(
+                "%s keeps the cold objects of the expired backup %s for ever, for its pins could not be removed (%s)",
+                backup.cold_url,
+                backup.id,
+                error,
+            )
 
 
 def _pin(vault: Vault, source: Source, repository_id: str, keys: Sequence[str]) -> Pin:

@@ -355,7 +355,7 @@ class Repository:
         wish = self._what(what, reason)
         if dry_run:
             return self.catalog.look(lambda found: expiring.plan(found, wish))
-        done = recorded.expire(self.open().vault, wish)
+        done = recorded.expire(self.open().vault, wish, self._cold_store)
         self.after_operation()
         return done
 

@@ -22,6 +22,7 @@ from tiervdb.types import to_datetime
 
 FUTURE_US = 10 * 60 * 1_000_000  # clocks differ; what is dated further ahead is not believed
 NOTHING = -1  # keeps the whole log of a timeline
+_ALL = 2**63  # lets all of it go
 
 
 @dataclass(frozen=True)
@@ -154,10 +155,13 @@ def _log_from(held: Holdings, policy: Policy, now_us: int, future: set[str]) -> 
     bounds: dict[str, int] = {}
     for history in _histories(held):
         base = _base_for(held, history, policy, now_us, future)
-        undated = [shard_of(b).flushed_seq for b in on_history(held, history) if b.id in future]
+        begins = [shard_of(b).flushed_seq for b in on_history(held, history) if b.id in future]
+        begins += [] if base is None else [shard_of(base).flushed_seq]
         for branch in history:
-            end = branch.high if branch.high is not None else 2**63
-            bound = min([end, *undated] if base is None else [end, *undated, shard_of(base).flushed_seq])
+            end = _ALL if branch.high is None else branch.high
+            bound = min((seq for seq in begins if seq < end), default=_ALL)
+            if base is not None and is_origin(base) and branch is history[-1]:
+                bound = 0  # the empty database is known by its first part
             bounds[branch.timeline] = min(bounds.get(branch.timeline, bound), bound)
     return bounds
 
