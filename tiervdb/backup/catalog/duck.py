@@ -29,24 +29,32 @@ _OBJECTS = """
         select b.id as backup, f.name,
             case when f.role = 'cold' then 'cold' when f.kind = 'wal' then 'log'
                  when f.segment is null then 'meta' else 'hot' end as tier,
-            f.kind, c.name as collection, f.segment, f.bytes, f.hash, f.object, f.stored_bytes, f.uploaded_by
+            f.kind, f.collection, f.segment, f.bytes, f.hash, f.object, f.stored_bytes, f.uploaded_by
         from internal.listings l
         join internal.files f on f.number = l.file
         join internal.backups b on b.number = l.backup
-        left join internal.collections c on c.backup = l.backup and c.id = f.collection
 """
 _VIEWS = {
     "backup_objects": _OBJECTS,
     "objects": """
+        with needed as (
+            select l.file, count(*) as backups from internal.listings l join internal.backups b on b.number = l.backup
+            where b.listed group by l.file
+        ), shared as (
+            select object from internal.files where object is not null group by object having count(*) > 1
+        ), counted as (
+            select f.object, n.backups from needed n join internal.files f on f.number = n.file
+            where f.object not in (select object from shared)
+            union all
+            select f.object, count(distinct l.backup) from shared s join internal.files f on f.object = s.object
+            join internal.listings l on l.file = f.number join internal.backups b on b.number = l.backup
+            where b.listed group by f.object
+        )
         select f.object, any_value(f.bytes) as bytes, any_value(f.stored_bytes) as stored_bytes,
             any_value(f.layout) as layout, any_value(f.codec) as codec, any_value(f.hash) as hash,
             any_value(f.uploaded_by) as uploaded_by, coalesce(any_value(n.backups), 0)::bigint as backups
         from internal.files f
-        left join (
-            select g.object, count(distinct l.backup) as backups from internal.listings l
-            join internal.files g on g.number = l.file join internal.backups b on b.number = l.backup
-            where b.listed group by g.object
-        ) n on n.object = f.object
+        left join counted n on n.object = f.object
         where f.object is not null
         group by f.object
     """,
@@ -57,7 +65,7 @@ class Tables:
     """A database in memory, loaded once. Relations that were asked of it keep it alive."""
 
     def __init__(self, tables: Mapping[str, pa.Table], lists: Mapping[str, pa.Table]) -> None:
-        """``tables``: by name; ``lists``: listings, files, backups and collections, by numbers."""
+        """``tables``: by name; ``lists``: listings, files and backups, by numbers."""
         self._connection = duckdb.connect(":memory:", config=_SETTINGS)
         self._connection.execute(_UTC)
         self._connection.execute("create schema internal")

@@ -6,7 +6,7 @@ A backup's list is kept as the numbers of files, for most backups list what othe
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
@@ -73,6 +73,7 @@ class Known:
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
         self.files: list[FileRow] = []
+        self.collections: list[str | None] = []  # of each file, by the backup that first listed it
         self.numbering = object()  # another one whenever files got other numbers
         self._numbers: dict[FileRow, int] = {}
         self._sizes = np.empty(0, np.int64)
@@ -107,14 +108,16 @@ class Known:
             self.entries[key] = Entry(key, document)
             return
         known = len(self.files)
-        numbers = [self._number(_row(file)) for file in document.files]
+        names = _names(document)
+        numbers = [self._number(_row(file), names) for file in document.files]
         light = self._light(document)
         self.entries[key] = Entry(key, light, tuple(self.files[known:]), np.asarray(numbers, np.int32))
 
     def restore(self, entry: Entry) -> None:
         """Takes in an entry that was kept, in the order of reading."""
+        names = _names(entry.document)
         for row in entry.files:
-            self._number(row)
+            self._number(row, names)
         if isinstance(entry.document, BackupDocument):
             self._moves.update(entry.document.tier_moves)
         self.entries[entry.key] = entry
@@ -134,17 +137,21 @@ class Known:
         old, entries = self.files, self.entries
         self.numbering = object()
         self.files, self._numbers, self._sizes, self.entries = [], {}, np.empty(0, np.int64), {}
+        self.collections = []
         for entry in entries.values():
             known = len(self.files)
             listing = None
             if entry.listing is not None:
-                listing = np.asarray([self._number(old[n]) for n in entry.listing.tolist()], np.int32)
+                listing = np.asarray(
+                    [self._number(old[n], _names(entry.document)) for n in entry.listing.tolist()], np.int32
+                )
             self.entries[entry.key] = Entry(entry.key, entry.document, tuple(self.files[known:]), listing)
 
-    def _number(self, row: FileRow) -> int:
+    def _number(self, row: FileRow, names: Mapping[int, str]) -> int:
         number = self._numbers.setdefault(row, len(self.files))
         if number == len(self.files):
             self.files.append(row)
+            self.collections.append(None if row.collection is None else names.get(row.collection))
         return number
 
     def _light(self, backup: BackupDocument) -> BackupDocument:
@@ -156,6 +163,11 @@ class Known:
         moves = tuple(move for move in backup.tier_moves if move not in self._moves)
         self._moves.update(moves)
         return msgspec.structs.replace(backup, shards=shards, golden=(), tier_moves=moves)
+
+
+def _names(document: Document) -> dict[int, str]:
+    """Of a backup's collections, by id."""
+    return {c.id: c.name for c in document.collections} if isinstance(document, BackupDocument) else {}
 
 
 def _row(file: BackupFile) -> FileRow:

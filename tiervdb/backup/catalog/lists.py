@@ -1,4 +1,4 @@
-"""What backups list, by the numbers of backups and files: four tables that DuckDB joins when it is asked."""
+"""What backups list, by the numbers of backups and files: three tables that DuckDB joins when it is asked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FILES = pa.schema(
         ("role", pa.string()),
         ("kind", pa.string()),
         ("segment", pa.string()),
-        ("collection", pa.int64()),
+        ("collection", pa.string()),
         ("bytes", pa.int64()),
         ("hash", pa.string()),
         ("object", pa.string()),
@@ -42,7 +42,6 @@ class Lists:
         listed = {backup.id for backup in found.held.backups}
         listings = [found.known.listing(backup.id) for backup in backups]
         lengths = [len(listing) for listing in listings]
-        collections = [(n, c.id, c.name) for n, backup in enumerate(backups) for c in backup.collections]
         return {
             "backups": pa.table(
                 {
@@ -58,13 +57,6 @@ class Lists:
                 }
             ),
             "files": self._grown(found),
-            "collections": pa.table(
-                {
-                    "backup": pa.array([n for n, _, _ in collections], pa.int32()),
-                    "id": pa.array([id for _, id, _ in collections], pa.int64()),
-                    "name": pa.array([name for _, _, name in collections], pa.string()),
-                }
-            ),
         }
 
     def _grown(self, found: Facts) -> pa.Table:
@@ -72,18 +64,18 @@ class Lists:
             self._files, self._numbering = _FILES.empty_table(), found.known.numbering
         known, files = self._files.num_rows, found.known.files
         if known < len(files):
-            self._files = pa.concat_tables([self._files, _rows(files[known:], known)])
+            self._files = pa.concat_tables([self._files, _rows(files[known:], found.known.collections[known:], known)])
         return self._files
 
 
-def _rows(files: Sequence[FileRow], first: int) -> pa.Table:
+def _rows(files: Sequence[FileRow], collections: Sequence[str | None], first: int) -> pa.Table:
     columns = {
         "number": range(first, first + len(files)),
         "name": [row.name for row in files],
         "role": [row.role for row in files],
         "kind": [row.kind for row in files],
         "segment": [row.segment for row in files],
-        "collection": [row.collection for row in files],
+        "collection": collections,
         "bytes": [row.size for row in files],
         "hash": [row.sha256 for row in files],
         "object": [row.key for row in files],
