@@ -10,7 +10,10 @@ import sys
 
 from benchmarks.prepare import forget_ours
 
-ALL = ("opening", "commits", "hot", "filtered", "cold", "building", "untuned")
+ALL = (
+    *("opening", "commits", "hot", "filtered", "cold", "cold_load", "building", "untuned"),
+    *("recovery", "recovery_latency", "catalog"),
+)
 
 
 def main(names: list[str]) -> int:

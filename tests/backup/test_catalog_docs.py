@@ -129,7 +129,7 @@ def test_answers_are_those_of_the_story(story: Story, repository: Repository) ->
     assert {str(row["what"]) for row in answer(repository, "What failed")} == {
         *("restore", "verification", "drill", "expiry", "copy", "job verify")
     }
-    assert {row["name"] for row in answer(repository, "Which snapshots can still")} == {"before", "brief"}
+    assert {row["name"] for row in answer(repository, "Which snapshots can still")} == {"before", "brief", "start"}
     [running] = answer(repository, "What runs right now")
     assert running["kind"] == "backup"
 

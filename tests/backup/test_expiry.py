@@ -8,6 +8,7 @@ import pytest
 
 from tests.backup.conftest import World, ids_of, put
 from tests.backup.test_backup import made, use_faulty
+from tiervdb import Policy
 from tiervdb.backup import expiry, holdings, leases
 from tiervdb.database.database import Database
 from tiervdb.errors import BackupNotFoundError, OutsideWindowError, StateError, StoreUnavailableError
@@ -55,7 +56,10 @@ def test_the_log_before_the_oldest_backup_goes(world: World, db: Database) -> No
     put(db, 80)
     db.archive()
     assert len(parts(world)) == 5
-    assert world.repository().expire(["first"], dry_run=False).parts == 4
+    assert world.repository().expire(["first"], dry_run=False).parts == 0  # by name, nothing of the log goes
+    policy = Policy(pitr="1s", min_backups=1, require_restorable=None)
+    world.tick(2)
+    assert world.repository().expire(policy, dry_run=False).parts == 4
     assert parts(world) == ["0000000000000005"]
     window = world.repository().windows()[-1]
     assert (window.first_seq, window.last_seq) == (6, 7)

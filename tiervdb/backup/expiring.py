@@ -30,7 +30,7 @@ _log = logging.getLogger("tiervdb")
 
 @dataclass(frozen=True)
 class Named:
-    """Backups by id, its beginning, or label, and why they go."""
+    """Backups by id, its beginning, or label, and why they go. Of the archived log nothing goes: a policy does that."""
 
     names: tuple[str, ...]
     reason: str
@@ -95,6 +95,7 @@ def run(vault: Vault, what: Policy | Named, cold: Callable[[str], ObjectStore]) 
     held = holdings.read(vault)
     decided = decide(held, what, holds.held_backups(held.backups, holds.every(vault)), vault.clock.now_us())
     sizes = {found.key: found.size for found in vault.store.list(paths.DATA)}
+    _require_good_one(vault, held, decided.expiring, sizes)
     kept = retention.rest(held, decided.expiring, decided.log_from)
     locked = 0
     if isinstance(what, Policy) and what.lock is not None:
@@ -106,7 +107,7 @@ def run(vault: Vault, what: Policy | Named, cold: Callable[[str], ObjectStore]) 
     gone = _without_held(vault, [backup for backup in held.backups if backup.id in decided.expiring])
     read = _protected(vault).backups  # after: whoever reads takes a lease first, and looks then
     release_references([backup for backup in gone if backup.id not in read], cold)
-    swept = expiry.sweep(vault, decided.log_from if isinstance(what, Policy) else None)
+    swept = expiry.sweep(vault, decided.log_from)
     _sweep_catalogs(vault)
     size = sum(sizes.get(key, 0) for key in swept.objects)
     return _result(decided, len(swept.objects), size, len(swept.parts), dry_run=False, locked=locked)
@@ -138,6 +139,23 @@ def decide(held: Holdings, what: Policy | Named, held_back: Mapping[str, str], n
     return _named(held, what, held_back)
 
 
+def _require_good_one(vault: Vault, held: Holdings, expiring: Sequence[str], sizes: Mapping[str, int]) -> None:
+    """StateError if no backup that stays has all its objects, and one that goes has."""
+
+    def is_whole(backup: BackupDocument) -> bool:
+        stored = [file.object for file in backup.files if file.object is not None]
+        return all(sizes.get(one.key) == one.stored_size for one in stored)
+
+    gone = set(expiring)
+    keeping = [backup for backup in held.backups if backup.id not in gone]
+    good = next((backup.id for backup in held.backups if backup.id in gone and is_whole(backup)), None)
+    if good is not None and not any(map(is_whole, keeping)):
+        raise StateError(
+            f"expire: nothing was expired, for {good} is the last backup in {vault.url} that has all its objects; make "
+            "another one first. `tiervdb verify` says what the others lack"
+        )
+
+
 def _named(held: Holdings, what: Named, held_back: Mapping[str, str]) -> RetentionPlan:
     chosen = [listing.find(list(held.backups), name) for name in what.names]
     gone = {backup.id for backup in chosen}
@@ -151,9 +169,8 @@ def _named(held: Holdings, what: Named, held_back: Mapping[str, str]) -> Retenti
             "one first"
         )
     decisions = [_about(backup, what, backup.id in gone) for backup in held.backups]
-    log_from = expiry.needed_from(held, keeping)
-    vanishing = retention.lost(windows.windows(held), windows.windows(retention.rest(held, gone, log_from)))
-    return RetentionPlan(retention.newest_first(decisions), log_from, tuple(vanishing))
+    vanishing = retention.lost(windows.windows(held), windows.windows(retention.rest(held, gone, {})))
+    return RetentionPlan(retention.newest_first(decisions), {}, tuple(vanishing))
 
 
 def _about(backup: BackupDocument, what: Named, goes: bool) -> Decision:

@@ -57,7 +57,8 @@ def hold(vault: Vault, backup: str | None, label: str | None, reason: str) -> Ho
 
 def release(vault: Vault, name: str) -> list[Hold]:
     """Ends a hold by its id, or all of a backup or label. BackupNotFoundError if there is none."""
-    ended = [document for document in active(every(vault)) if _is_named(document, name)]
+    labelled = {backup.id for backup in holdings.readable(vault)[0].backups if backup.label == name}
+    ended = [d for d in active(every(vault)) if _is_named(d, name) or d.backup in labelled]
     if not ended:
         raise BackupNotFoundError(f"no hold is, or keeps, {name!r}; holds() lists them")
     now_us, owner = vault.clock.now_us(), leases.owner()

@@ -17,7 +17,7 @@ import msgspec
 
 from tiervdb.backup.vault import Vault
 from tiervdb.engine.identity import this_process
-from tiervdb.errors import StoreRefusedError, TiervdbError
+from tiervdb.errors import PinNotFoundError, StoreRefusedError, TiervdbError
 from tiervdb.format import paths as local_paths
 from tiervdb.format import repository_documents as documents
 from tiervdb.format import repository_paths as paths
@@ -180,6 +180,15 @@ def unpin(vault: Vault, pin_id: str) -> None:
     """Releases a pin; one that is gone, or never was for want of permission, is fine."""
     with suppress(StoreRefusedError):
         vault.store.delete(paths.RepositoryPinKey(pin_id).key)
+
+
+def release_pin(vault: Vault, name: str) -> None:
+    """Removes the pin of an id, or of its beginning. PinNotFoundError."""
+    fitting = [found for found in pinned(vault) if found.id == name or (len(name) >= 4 and found.id.startswith(name))]
+    if len(fitting) != 1:
+        known = ", ".join(found.id[:12] for found in pinned(vault)) or "none"
+        raise PinNotFoundError(f"{name!r} is no pin of {vault.url}, or of more than one; there are: {known}")
+    vault.store.delete(paths.RepositoryPinKey(fitting[0].id).key)
 
 
 def owner() -> Owner:

@@ -79,7 +79,7 @@ def verified(vault: Vault, wish: VerifyWish) -> VerifyReport:
     """See Repository.verify."""
 
     def described(run: Run, done: VerifyReport | None) -> Operation:
-        asked = VerifyOperation(**_fields(run), deep=wish.deep, sample=wish.sample)
+        asked = VerifyOperation(**_fields(run), deep=wish.deep and wish.sample is None, sample=wish.sample)
         return asked if done is None else _verified(asked, done)
 
     return _recorded(vault, lambda: verify.verify(vault, wish), described)

@@ -18,6 +18,7 @@ from tiervdb.backup import (
     expiring,
     holdings,
     holds,
+    leases,
     listing,
     opened,
     recorded,
@@ -149,7 +150,9 @@ class Repository:
 
     def windows(self, timeline: str | None = None) -> list[RestorableWindow]:
         """The gap-free intervals that can be restored, oldest first. With ``archive="off"`` each backup is its own."""
-        return [window_value(w) for w in windows.windows(holdings.readable(self.open().vault)[0], timeline)]
+        held = holdings.readable(self.open().vault)[0]
+        line = None if timeline is None else resolve.history_for(held, timeline)[0].timeline
+        return [window_value(window) for window in windows.windows(held, line)]
 
     def log(self, timeline: str | None = None) -> pa.Table:
         """What was committed when, along the history of a timeline (None: the current one), like ``Database.log``.
@@ -251,6 +254,7 @@ class Repository:
         Raises DatabaseLockedError if it is open, RepositoryInUseError if it does not descend from one that was here.
         """
         attach.attach(self.open(), OsDir(to_path(path, "the directory of a restored database")))
+        self.after_operation()
 
     # -- proving and copying
 
@@ -373,6 +377,14 @@ class Repository:
         done = holds.release(self.open().vault, name)
         self.after_operation()
         return done
+
+    def release_pin(self, id: str) -> None:
+        """Lets go what a lazy restore kept that will fetch no more, given by its id or the beginning of it.
+
+        ``sql("from pins")`` lists them. If it does fetch again, it may fail. Raises PinNotFoundError.
+        """
+        leases.release_pin(self.open().vault, id)
+        self.after_operation()
 
     def holds(self) -> list[Hold]:
         """What is held, oldest first."""

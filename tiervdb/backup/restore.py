@@ -247,19 +247,14 @@ def _timelines(plan: RestorePlan) -> list[str]:
 
 
 def _require_listed(vault: Vault, plan: RestorePlan) -> None:
-    if is_origin(plan.backup):
-        _require_log(vault, plan)
-    elif not is_listed(vault, plan.backup.id):
+    """What the plan names may have gone until its lease was there."""
+    if not is_origin(plan.backup) and not is_listed(vault, plan.backup.id):
         raise OutsideWindowError(f"backup {plan.backup.id} was expired just now; plan the restore again")
-
-
-def _require_log(vault: Vault, plan: RestorePlan) -> None:
-    """The log that an origin needs may go until its lease is there."""
     parts = [part for step in plan.steps if (part := step.stretch.part) is not None]
     for timeline in {part.timeline for part in parts}:
         there = archive_reader.numbers(vault, timeline, shard_of(plan.backup).shard)
         if any(part.n not in there for part in parts if part.timeline == timeline):
-            raise OutsideWindowError("the log from the first commit on was expired just now; plan the restore again")
+            raise OutsideWindowError("part of the log that it needs was expired just now; plan the restore again")
 
 
 def _check_target(where: Destination) -> None:

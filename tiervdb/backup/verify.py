@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from tiervdb.backup import holdings, leases, listing, opened, verify_contents
+from tiervdb.backup import holdings, leases, opened, verify_contents
 from tiervdb.backup.findings import BACKUP_ADVICE, LOG_ADVICE, REFERENCE_ADVICE, Findings, VerifyFinding, log_from
 from tiervdb.backup.holdings import Holdings
 from tiervdb.backup.leases import HeldLease
 from tiervdb.backup.sending import Progress
 from tiervdb.backup.vault import Vault
 from tiervdb.backup.verify_contents import Read, Reading, of_object, of_part, of_reference
-from tiervdb.errors import InvalidInputError, ObjectNotFoundError
+from tiervdb.errors import CorruptionError, InvalidInputError, ObjectNotFoundError
 from tiervdb.format import repository_documents as documents
 from tiervdb.format import repository_operations as operations
 from tiervdb.format import repository_paths as paths
@@ -60,13 +60,16 @@ class VerifyWish:
 
 def verify(vault: Vault, wish: VerifyWish) -> VerifyReport:
     """Looks at everything that is listed. StorageError where the store is away; damage is a finding, not an error."""
-    findings = Findings()
-    held = holdings.read(vault, findings.unreadable)
-    _others(vault, findings)
-    timelines = list(held.archived)
-    with leases.take(vault, "verify", backups=[b.id for b in held.backups], timelines=timelines) as lease:
-        held = holdings.without(held, listing.expired(vault))  # what expired before the lease may be gone already
+    seen = holdings.read(vault, _unseen)
+    with leases.take(vault, "verify", backups=[b.id for b in seen.backups], timelines=list(seen.archived)) as lease:
+        findings = Findings()
+        held = holdings.read(vault, findings.unreadable)  # again: what expired before the lease is no finding
+        _others(vault, findings)
         return _Run(vault, held, wish, lease, findings).report()
+
+
+def _unseen(_key: str, _error: CorruptionError) -> None:
+    """Under the lease it is a finding."""
 
 
 def _others(vault: Vault, findings: Findings) -> None:

@@ -62,7 +62,7 @@ def backup(
         output.say(f"{done.kind} backup {done.id} holds everything up to commit {done.seq}; {sent}")
     else:
         output.say(
-            f"would make a {done.kind} backup: send {readable.plural(len(done.send), 'file')}, "
+            f"would make {_a(done.kind)} backup: send {readable.plural(len(done.send), 'file')}, "
             f"{readable.size(done.send_bytes)}, and reuse {readable.plural(done.reused_files, 'file')} that are there"
         )
 
@@ -130,6 +130,10 @@ def expire(
     done = source.expire(ids, reason=reason, dry_run=not confirm)
     output.document(done)
     say(output, done)
+
+
+def _a(kind: str) -> str:
+    return f"an {kind}" if kind == "incremental" else f"a {kind}"
 
 
 def opened(path: Any, repository: tiervdb.Repository | None) -> tiervdb.Database:

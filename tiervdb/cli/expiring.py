@@ -153,5 +153,23 @@ def release(
     output.say(f"released {readable.plural(len(done), 'hold')}; the next expiry decides about what they kept")
 
 
+def release_pin(
+    id: Annotated[str, typer.Argument(metavar="ID", help="The pin's id, or its beginning.")],
+    confirm: Annotated[bool, typer.Option("--confirm", help="Do it; without, only say what would be done.")] = False,
+    repository: RepositoryUrl = None,
+    key_file: KeyFile = None,
+    key_env: KeyEnv = None,
+    key_command: KeyCommand = None,
+    json: Json = False,
+) -> None:
+    """Let go what a lazy restore keeps that is gone. `tiervdb catalog sql "from pins"` lists them."""
+    output = Output(json)
+    source = reached(repository, key(key_file, key_env, key_command))
+    if confirm:
+        source.release_pin(id)
+    output.document({"pin": id, "released": confirm})
+    output.say(f"released pin {id}" if confirm else f"would release pin {id}; say --confirm to do it")
+
+
 def _duration(given: str) -> str | None:
     return None if given.strip().lower() in _NOTHING else given

@@ -49,7 +49,7 @@ def recover(
     """Bring rows of an earlier state, or a dropped collection, back as one commit. Only with --confirm."""
     output = Output(json)
     chosen = cast(Literal["missing", "changed", "all"], mode)
-    with tiervdb.open(path, create=False) as db:
+    with tiervdb.open(path, create=False, read_only=not confirm) as db:
         done = db.recover(
             collection, point(at), where=where, params=parameters(param), mode=chosen, dry_run=not confirm
         )

@@ -132,7 +132,8 @@ def recover(
     session: Session, name: str, before: AbstractContextManager[Session], wish: RecoverWish, dry_run: bool
 ) -> Recovery:
     """See Database.recover."""
-    session.shard("recover")
+    if not dry_run:
+        session.shard("recover")  # else it is asked beside a writer, too
     with before as past:
         return recovering.recover(session, name, past.view(), wish, dry_run)
 

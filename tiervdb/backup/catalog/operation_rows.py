@@ -102,6 +102,7 @@ def _hold_rows(found: Facts) -> Iterator[Row]:
             "created": hold.created_us,
             "released": hold.released_us,
             "active": hold.released_us is None,
+            "released_by": None if hold.released_by is None else hold.released_by.user or None,
             **by(hold.owner),
         }
 

@@ -312,6 +312,7 @@ TABLES: dict[str, TableSpec] = {
             ("created", TIME, "when"),
             ("released", TIME, "when it was given up; null: it holds"),
             ("active", FLAG, "whether it holds"),
+            ("released_by", TEXT, "whose process ended it"),
             *_OWNER,
         ),
     ),

@@ -14,6 +14,7 @@ from tiervdb.backup.catalog.facts import Facts, backups_of
 from tiervdb.backup.catalog.operation_rows import by, operations
 from tiervdb.backup.catalog.schema import TABLES
 from tiervdb.backup.holdings import SHARD, Archived, shard_of
+from tiervdb.backup.origin import ORIGIN
 from tiervdb.format import repository_paths as paths
 from tiervdb.format.repository_documents import BackupCollection, BackupDocument, Expiration, PartHeader
 from tiervdb.format.repository_operations import CopyOperation, RestoreOperation
@@ -88,7 +89,8 @@ def _lineage_rows(found: Facts) -> Iterator[Row]:
         yield _edge("snapshot", "timeline", timeline, "snapshot", name, seq, time_us)
     for done in operations(found, RestoreOperation):
         if done.error is None and done.backup is not None and done.timeline is not None:
-            yield _edge("restore", "backup", done.backup, "timeline", done.timeline, done.seq, done.time_us)
+            start = ("timeline", done.from_timeline or "") if done.backup == ORIGIN else ("backup", done.backup)
+            yield _edge("restore", *start, "timeline", done.timeline, done.seq, done.time_us)
     for copied in operations(found, CopyOperation):
         if copied.error is None:
             ends = "repository", copied.source_url, "repository", copied.target_url

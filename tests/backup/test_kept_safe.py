@@ -1,0 +1,111 @@
+"""What a backup, an expiry and a verification must notice, also where the store works or another one is faster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.backup.conftest import World, create, put
+from tests.backup.test_backup import made
+from tiervdb.backup import holdings, leases, verify
+from tiervdb.backup.verify import VerifyWish
+from tiervdb.database.database import Database
+from tiervdb.errors import CorruptionError, OutsideWindowError, PinNotFoundError, StateError
+from tiervdb.storage.open import Store
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_damaged_cold_object_is_no_backup(world: World, own: bool) -> None:
+    """Also where the store copies it by itself."""
+    world.cold = None if own else Store(world.folder / "cold")
+    with world.open() as db:
+        create(db)
+        put(db, 0, 200)
+        db.demote("words")
+        [parquet] = (world.folder / ("db/cold" if own else "cold")).rglob("*.parquet")
+        flip(parquet)
+        with pytest.raises(CorruptionError, match="parquet"):
+            made(db)
+    assert world.repository().backups() == []
+
+
+def test_by_name_nothing_of_the_log_goes(world: World, db: Database) -> None:
+    """What the log alone restores stays restorable."""
+    db.flush()
+    made(db, label="first")
+    put(db, 50)
+    db.archive()
+    made(db, label="second", kind="full")
+    before = [(w.first_seq, w.last_seq) for w in world.repository().windows()]
+    world.repository().expire(["second"], dry_run=False)
+    assert [(w.first_seq, w.last_seq) for w in world.repository().windows()] == before
+
+
+def test_the_last_one_with_all_its_objects_stays(world: World, db: Database) -> None:
+    db.flush()
+    bad = made(db, kind="full")
+    good = made(db, kind="full")
+    for path in (world.folder / "repository" / "data" / bad.id).iterdir():
+        path.unlink()
+    with pytest.raises(StateError, match=good.id):
+        world.repository().expire([good.id], dry_run=False)
+    assert len(world.repository().backups()) == 2
+    assert world.repository().expire([bad.id], dry_run=False).backups == (bad.id,)
+
+
+def test_a_pin_that_nobody_needs_is_released(world: World, db: Database) -> None:
+    vault = world.repository().open().vault
+    backup = made(db)
+    pin = leases.pin(vault, "a" * 32, "/gone", [backup.id], [])
+    with pytest.raises(PinNotFoundError, match=pin.id[:12]):
+        world.repository().release_pin("nothing")
+    world.repository().release_pin(pin.id[:8])
+    assert world.repository().sql("from pins").fetchall() == []
+
+
+def test_a_verification_beside_an_expiry_finds_nothing(
+    world: World, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What goes between its first look and its lease is no damage."""
+    db.flush()
+    made(db, label="first")
+    for first in (50, 60):
+        put(db, first)
+        db.archive()
+    take = leases.take
+
+    def late(*args: object, **how: object) -> object:
+        monkeypatch.setattr(leases, "take", take)
+        for path in (world.folder / "repository" / "wal").rglob("*001"):
+            path.unlink()
+        return take(*args, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(leases, "take", late)
+    assert verify.verify(world.repository().open().vault, VerifyWish(deep=True)).ok
+
+
+def test_log_that_went_while_a_restore_was_planned(world: World, db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    db.flush()
+    made(db, label="first")
+    for first in (50, 60):
+        put(db, first)
+        db.archive()
+    readable = holdings.readable
+
+    def then_gone(vault: object) -> object:
+        found = readable(vault)  # type: ignore[arg-type]
+        for path in (world.folder / "repository" / "wal").rglob("*003"):
+            path.unlink()
+        return found
+
+    monkeypatch.setattr(holdings, "readable", then_gone)
+    with pytest.raises(OutsideWindowError, match="expired just now"):
+        world.repository().restore(world.folder / "back")
+    assert not (world.folder / "back").exists()
