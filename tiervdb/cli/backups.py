@@ -78,7 +78,7 @@ def archive(
     """Ship the log of a database that nobody has open to its repository now. A writer does so by itself."""
     output = Output(json)
     given = reached_if_named(repository, key(key_file, key_env, key_command))
-    with tiervdb.open(path, create=False, repository=given) as db:
+    with output.working("archiving"), tiervdb.open(path, create=False, repository=given) as db:
         done = db.archive()
     output.document(done)
     output.say(f"archived up to commit {done.seq}, {readable.moment(done.time)}")

@@ -41,7 +41,8 @@ def sql(
     """Ask the catalog: what can be restored, from which objects, when was that proven, what was deleted and why."""
     output = Output(json)
     source = reached(repository, key(key_file, key_env, key_command))
-    found = source.catalog.table(query, parameters(params))
+    with output.working("reading the catalog"):
+        found = source.catalog.table(query, parameters(params))
     rows = [[_value(cell) for cell in row.values()] for row in found.to_pylist()]
     output.document([dict(zip(found.column_names, row, strict=True)) for row in rows])
     if json:
@@ -81,7 +82,8 @@ def graph(
     """Draw windows, backups, forks, restores and drills: one HTML page that needs no network, or text."""
     output = Output(json)
     source = reached(repository, key(key_file, key_env, key_command))
-    found = pictures.read(source.catalog.tables(), source.url, to_datetime(SystemClock().now_us()))
+    with output.working("reading the catalog"):
+        found = pictures.read(source.catalog.tables(), source.url, to_datetime(SystemClock().now_us()))
     if file is None:
         output.document(found)
         for line in pictures.text(found, output.console.width):
@@ -106,7 +108,8 @@ def export(
     output = Output(json)
     if file.exists():
         raise AlreadyExistsError(f"{file} exists already; give another file, or move it away")
-    reached(repository, key(key_file, key_env, key_command)).catalog.export(file)
+    with output.working("reading the catalog"):
+        reached(repository, key(key_file, key_env, key_command)).catalog.export(file)
     output.document({"file": file, "tables": len(TABLES)})
     output.say(f"wrote {readable.plural(len(TABLES), 'table')} to {file}")
 
@@ -122,7 +125,8 @@ def publish(
     """Write the tables into the repository as Parquet, with commits and snapshots. Operations do so by themselves."""
     output = Output(json)
     source = reached(repository, key(key_file, key_env, key_command))
-    source.catalog.publish()
+    with output.working("publishing the catalog"):
+        source.catalog.publish()
     output.document({"repository": source.url})
     output.say(f"published the catalog in {source.url}")
 

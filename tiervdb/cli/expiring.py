@@ -76,7 +76,7 @@ def expire(
         lock=_duration(lock),
     )
     source = reached(repository, key(key_file, key_env, key_command))
-    with output.progress("expire", unit="objects"):
+    with output.working("expiring" if confirm else "planning"):
         done = source.expire(policy, dry_run=not confirm)
     output.document(done)
     say(output, done)

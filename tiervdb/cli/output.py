@@ -74,6 +74,15 @@ class Output:
             task = bar.add_task(label, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
 
+    @contextmanager
+    def working(self, label: str) -> Iterator[None]:
+        """A sign on a terminal that something goes on, where nobody knows how long it takes."""
+        if self.json or not self.console.is_terminal:
+            yield
+            return
+        with self.console.status(label):
+            yield
+
 
 def silence(_done: int, _total: int | None) -> None:
     """Progress that nobody watches."""

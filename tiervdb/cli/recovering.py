@@ -26,7 +26,7 @@ COLUMNS: dict[str, Callable[[Any], str]] = {
 def diff(path: DatabasePath, collection: CollectionName, at: Point, json: Json = False) -> None:
     """Say which rows of a collection were added, removed or changed since an earlier state."""
     output = Output(json)
-    with reading(path) as db:
+    with output.working("comparing"), reading(path) as db:
         table = db.diff(collection, point(at))
     output.document(table)
     rows = table.slice(0, SHOWN).to_pylist()
@@ -49,7 +49,7 @@ def recover(
     """Bring rows of an earlier state, or a dropped collection, back as one commit. Only with --confirm."""
     output = Output(json)
     chosen = cast(Literal["missing", "changed", "all"], mode)
-    with tiervdb.open(path, create=False, read_only=not confirm) as db:
+    with output.working("comparing"), tiervdb.open(path, create=False, read_only=not confirm) as db:
         done = db.recover(
             collection, point(at), where=where, params=parameters(param), mode=chosen, dry_run=not confirm
         )

@@ -50,8 +50,10 @@ def history(
     json: Json = False,
 ) -> None:
     """List what was committed when, from the repository alone."""
-    table = reached(repository, key(key_file, key_env, key_command)).log(timeline)
-    Output(json).rows(table.to_pylist(), LOG_COLUMNS, empty="no commits are held")
+    output = Output(json)
+    with output.working("reading the log"):
+        table = reached(repository, key(key_file, key_env, key_command)).log(timeline)
+    output.rows(table.to_pylist(), LOG_COLUMNS, empty="no commits are held")
 
 
 def restore(
@@ -113,7 +115,8 @@ def attach(
     output = Output(json)
     source = reached(repository, key(key_file, key_env, key_command))
     if confirm:
-        source.attach(path)
+        with output.working("attaching"):
+            source.attach(path)
     output.document({"path": path, "repository": source.url, "attached": confirm})
     output.say(
         f"{path} archives to {source.url} from now on"
