@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tiervdb.backup.verify import VerifyWish
 from tiervdb.database.database import Database
 from tiervdb.errors import CorruptionError, OutsideWindowError, PinNotFoundError, StateError
 from tiervdb.storage.open import Store
+from tiervdb.storage.os_dir import OsDir
 
 
 def flip(path: Path) -> None:
@@ -109,3 +111,22 @@ def test_log_that_went_while_a_restore_was_planned(world: World, db: Database, m
     with pytest.raises(OutsideWindowError, match="expired just now"):
         world.repository().restore(world.folder / "back")
     assert not (world.folder / "back").exists()
+
+
+def test_what_a_killed_drill_left_goes_with_the_next(world: World, db: Database, tmp_path: Path) -> None:
+    db.flush()
+    made(db)
+    vault = world.repository().open().vault
+    killed, running, kept = (tmp_path / f"tiervdb-drill-{name}" for name in ("killed", "running", "kept"))
+    for folder in (killed, running, kept):
+        (folder / "db").mkdir(parents=True)
+    (killed / "drill.lock").touch()
+    lock = OsDir(running).lock("drill.lock")
+    for folder in (killed, running, kept):
+        os.utime(folder, (1, 1))
+    leases.pin(vault, "a" * 32, str(killed / "db"), [], [])
+    assert world.repository().drill(scratch=tmp_path).ok
+    assert (killed.exists(), running.exists(), kept.exists()) == (False, True, True)
+    assert leases.pinned(vault) == []
+    assert lock is not None
+    lock.release()

@@ -8,7 +8,6 @@ nobody attaches: no timeline is registered, no epoch taken, and nothing is writt
 from __future__ import annotations
 
 import logging
-import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,9 +15,10 @@ from pathlib import Path
 
 import msgspec
 
-from tiervdb.backup import drill_checks, drill_draw, holdings, hydrate, leases, restore, restoring
+from tiervdb.backup import drill_checks, drill_draw, drill_scratch, holdings, hydrate, leases, restore, restoring
 from tiervdb.backup.destination import Destination
 from tiervdb.backup.drill_checks import Drilled
+from tiervdb.backup.drill_scratch import DATABASE, Scratch
 from tiervdb.backup.drill_words import sentences
 from tiervdb.backup.hydrate import Hydrator
 from tiervdb.backup.opened import OpenRepository
@@ -26,26 +26,22 @@ from tiervdb.backup.origin import is_origin
 from tiervdb.backup.pace import UNLIMITED, Limits
 from tiervdb.backup.restore_plan import RestorePlan
 from tiervdb.backup.sending import Progress
-from tiervdb.backup.vault import Vault
 from tiervdb.config import Options
 from tiervdb.engine import open as engine
 from tiervdb.engine.reader import Reader
 from tiervdb.engine.view import View
 from tiervdb.errors import CorruptionError, InvalidInputError, StateError, StorageError, TiervdbError
 from tiervdb.format import paths as local_paths
-from tiervdb.format import repository_documents as documents
-from tiervdb.format import repository_paths as paths
 from tiervdb.format.repository_operations import DrillOperation
 from tiervdb.storage.local_dir import LocalDir
 from tiervdb.storage.open import Store, open_store
 from tiervdb.storage.os_dir import OsDir
-from tiervdb.storage.os_errors import os_errors
 from tiervdb.target import Target
 
 __all__ = ["DrillWish", "run", "sentences"]
 
 RANDOM = "random"  # stands for the target while none was drawn
-_DATABASE, _COLD = "db", "cold"  # in the scratch directory
+_COLD = "cold"  # in the scratch directory
 _DAMAGE = (CorruptionError, StorageError)
 _log = logging.getLogger("tiervdb")
 
@@ -81,11 +77,15 @@ def run(opened: OpenRepository, wish: DrillWish) -> DrillOperation:
         target = drill.choose()
     except _DAMAGE as error:
         return drill.ended(error)
-    scratch = parent / f"tiervdb-drill-{local_paths.random_id(opened.vault.rng)[:16]}"
+    drill_scratch.sweep(opened.vault, parent)
+    scratch = Scratch(parent, opened.vault.rng)
     try:
         drill.restore_and_check(target, scratch)
     finally:
-        _clean_up(opened.vault, scratch, wish)
+        if wish.keep and scratch.path.exists():
+            scratch.keep()
+        else:
+            scratch.remove(opened.vault)
     return drill.ended()
 
 
@@ -124,7 +124,7 @@ class _Drill:
         self._note(target=str(target))
         return target
 
-    def restore_and_check(self, target: Target, scratch: Path) -> None:
+    def restore_and_check(self, target: Target, scratch: Scratch) -> None:
         """Raises what planning a given target raises, but for damage; all else that fails is noted."""
         self._started = self._vault.clock.monotonic()
         try:
@@ -150,14 +150,13 @@ class _Drill:
         self._note(finished_us=self._vault.clock.now_us(), problems=tuple(dict.fromkeys(self._problems)))
         return self._done
 
-    def _restore_and_check(self, held: holdings.Holdings, plan: RestorePlan, scratch: Path) -> None:
-        with os_errors("making", scratch):
-            scratch.mkdir(mode=0o700)
-        restored = restore.restore(self._opened, plan, self._destination(plan, scratch), self._wish.progress)
+    def _restore_and_check(self, held: holdings.Holdings, plan: RestorePlan, scratch: Scratch) -> None:
+        scratch.make()
+        restored = restore.restore(self._opened, plan, self._destination(plan, scratch.path), self._wish.progress)
         if not self._wish.lazy:
             self._note(hydrated_seconds=self._seconds())
         self._note(time_us=restored.time_us, fetched_bytes=restored.fetched_bytes)
-        local, hydrator = self._directory(OsDir(scratch / _DATABASE))
+        local, hydrator = self._directory(OsDir(scratch.path / DATABASE))
         later = 0 if hydrator is None else hydrator.missing_bytes
         reader = self._open(local)
         try:
@@ -181,7 +180,7 @@ class _Drill:
         shared = plan.backup.cold_url is not None
         return Destination(
             OsDir(scratch),
-            _DATABASE,
+            DATABASE,
             cold=open_store(scratch / _COLD) if shared else None,
             source_cold=lambda url: open_store(self._wish.source_options(url), create=False),
             lazy=self._wish.lazy,
@@ -232,25 +231,3 @@ def _parent(scratch: Path | None) -> Path:
     if not parent.is_dir():
         raise InvalidInputError(f"drill: scratch={str(scratch)!r} is no directory; give one that is there, with room")
     return parent
-
-
-def _clean_up(vault: Vault, scratch: Path, wish: DrillWish) -> None:
-    """Whatever happened: nothing is left, here or in the repository, unless it is to be kept."""
-    if wish.keep and scratch.exists():
-        _log.warning("the database that the drill restored stays in %s", scratch / _DATABASE)
-        return
-    if wish.lazy:
-        _unpin(vault, str(scratch / _DATABASE))
-    shutil.rmtree(scratch, ignore_errors=True)
-    if scratch.exists():
-        _log.warning("%s could not be removed after the drill; remove it", scratch)
-
-
-def _unpin(vault: Vault, path: str) -> None:
-    """Releases what a lazy restore to a path that nobody else ever had still holds."""
-    try:
-        for pin in vault.read_all(paths.PINS, documents.decode_pin, lambda _key, _error: None):
-            if pin.path == path:
-                leases.unpin(vault, pin.id)
-    except TiervdbError as error:
-        _log.warning("%s: the pin of the drill in %s may be left: %s", vault.url, path, error)
