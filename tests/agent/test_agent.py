@@ -113,6 +113,40 @@ def test_a_failure_is_tried_again_later_and_written_down(machine: Machine) -> No
     again.close()
 
 
+def test_a_failure_of_what_has_nothing_to_do_clears(machine: Machine) -> None:
+    machine.configure(FILE + '\n[defaults.schedule]\nbackup = ""\nverify = ""\ndrill = ""\ncopy = ""\n')
+    agent = machine.agent()
+    machine.outcomes["archive"] = Outcome("", "away")
+    agent.run_due()
+    machine.outcomes["archive"] = Outcome("", None)
+    machine.clock.advance(60)
+    agent.run_due()
+    agent.close()
+    assert rows(machine)[-1][:3] == ("archive", True, 2)
+    assert "JobFailing" not in [a.name for a in look(machine.config.database("words"), machine.clock.now_us()).alerts]
+
+
+def test_a_clock_that_was_set_back_stops_no_job(machine: Machine) -> None:
+    agent = machine.agent()
+    agent.run_due()
+    machine.took()
+    machine.clock.advance(-400 * 24 * 3600)
+    agent.run_due()
+    assert machine.took() == []
+    machine.clock.advance(24 * 3600)
+    agent.run_due()
+    agent.close()
+    assert {"archive", "backup"} <= set(machine.took())
+
+
+def test_a_mistyped_url_makes_no_repository(machine: Machine) -> None:
+    machine.configure(FILE.replace('"repository"', '"reopsitory"'))
+    agent = machine.agent()
+    assert agent.run_due() == []
+    agent.close()
+    assert not (machine.folder / "reopsitory").exists()
+
+
 def test_jobs_do_what_they_say(machine: Machine) -> None:
     config = machine.config.database("words")
     assert jobs.run(config, "archive") == jobs.NOTHING

@@ -13,6 +13,7 @@ from tiervdb.agent.metrics import MetricsServer, StandingCollector, registry_of,
 from tiervdb.agent.standing import Standing, look
 from tiervdb.clock import SystemClock
 from tiervdb.errors import StateError
+from tiervdb.target import Target
 
 DAY = 24 * 3600
 
@@ -75,7 +76,7 @@ def test_objectives_of_a_drill(machine: Machine) -> None:
     config = machine.configure(FILE + '\n[databases.words.objectives]\nrto = "1s"\n').database("words")
     jobs.run(config, "backup")
     repository = config.repository()
-    repository.drill()
+    repository.drill(Target.latest())
     assert look(config, now()).ok
     for path in (machine.folder / "repository" / "wal").rglob("*"):
         if path.is_file():
@@ -152,3 +153,37 @@ def test_only_a_repository(machine: Machine, path: str | None) -> None:
     standing = look(config, now())
     assert standing.rows == (50 if path else None)
     assert standing.ok
+
+
+def test_right_after_a_restore_that_attached(machine: Machine) -> None:
+    config = machine.config.database("words")
+    jobs.run(config, "backup")
+    config.repository().drill(Target.latest())
+    shutil.rmtree(machine.folder / "words")
+    config.repository().restore(machine.folder / "words", attach=True)
+    standing = look(config, now())
+    assert standing.ok, standing.alerts
+    assert (standing.rpo_seconds, standing.rows) == (0.0, 50)
+
+
+def test_an_empty_drill_proves_nothing(machine: Machine) -> None:
+    config = machine.config.database("words")
+    jobs.run(config, "backup")
+    assert config.repository().drill(Target.seq(0)).ok
+    assert names(look(config, now())) == ["DrillLate"]
+
+
+def test_what_a_verification_found_is_an_alert(machine: Machine) -> None:
+    config = machine.config.database("words")
+    jobs.run(config, "backup")
+    config.repository().drill(Target.latest())
+    data = [path for path in (machine.folder / "repository" / "data").rglob("*") if path.is_file()]
+    kept = [path.read_bytes() for path in data]
+    for path in data:
+        path.write_bytes(b"?")
+    assert not config.repository().verify().ok
+    assert names(look(config, now())) == ["VerifyFailed"]
+    for path, whole in zip(data, kept, strict=True):
+        path.write_bytes(whole)
+    assert config.repository().verify(deep=True).ok
+    assert look(config, now()).ok

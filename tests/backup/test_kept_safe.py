@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import tiervdb
 from tests.backup.conftest import World, create, put
 from tests.backup.test_backup import made
 from tiervdb.backup import holdings, leases, verify
@@ -130,3 +133,22 @@ def test_what_a_killed_drill_left_goes_with_the_next(world: World, db: Database,
     assert leases.pinned(vault) == []
     assert lock is not None
     lock.release()
+
+
+FORGETFUL = """
+import sys
+import tiervdb
+for _ in range(3):
+    with tiervdb.open(sys.argv[1], repository=sys.argv[2]) as db:
+        db.create_collection("words", dim=2, exist_ok=True)
+db = tiervdb.open(sys.argv[1])
+db["words"].upsert(ids=["a"], vectors=[[1, 0]])
+"""
+
+
+def test_a_database_that_nobody_closes_is_shipped_at_the_end(tmp_path: Path) -> None:
+    where = [str(tmp_path / "db"), str(tmp_path / "repository")]
+    done = subprocess.run([sys.executable, "-c", FORGETFUL, *where], capture_output=True, text=True, check=True)
+    assert "Exception ignored" not in done.stderr, done.stderr
+    with tiervdb.open(where[0], read_only=True) as db:
+        assert tiervdb.Repository(where[1]).windows()[-1].last_seq == db.seq

@@ -282,3 +282,7 @@ def test_a_drill_that_fails(repository: Path, run: Run, ask: Ask) -> None:
     [row] = ask("catalog", "sql", "select ok, len(findings) as findings from verifications")
     assert not row["ok"]
     assert row["findings"] > 0
+
+
+def test_a_name_that_comes_twice(repository: Path, ask: Ask) -> None:
+    assert ask("catalog", "sql", "select 1 as a, 2 as a") == [{"a": 1, "a_2": 2}]

@@ -22,9 +22,13 @@ from tiervdb.agent.configuration import Config, DatabaseConfig
 from tiervdb.agent.jobs import JOBS, is_possible
 from tiervdb.backup import recorded
 from tiervdb.backup.agent_lease import AgentLease
+from tiervdb.backup.opened import OpenRepository
 from tiervdb.clock import Clock
-from tiervdb.errors import TiervdbError
+from tiervdb.engine import identity as identities
+from tiervdb.errors import NotARepositoryError, TiervdbError
+from tiervdb.format.paths import IDENTITY
 from tiervdb.format.repository_operations import JobOperation
+from tiervdb.storage.os_dir import OsDir
 from tiervdb.types import to_us
 
 _log = logging.getLogger("tiervdb.agent")
@@ -82,7 +86,7 @@ class Agent:
             try:
                 job = self._next(config)
             except TiervdbError as error:
-                _say("unreachable", database=name, error=str(error))
+                say("unreachable", database=name, error=str(error))
                 continue
             if job is not None:
                 started.append(f"{name}/{job[0]}")
@@ -109,7 +113,7 @@ class Agent:
             try:
                 lease.release()
             except TiervdbError as error:
-                _say("lease-not-released", error=str(error))
+                say("lease-not-released", error=str(error))
 
     # -- what is due
 
@@ -124,6 +128,7 @@ class Agent:
             if not is_possible(config, job):
                 continue
             known = memory[job]
+            known.since_us = min(known.since_us, now_us)  # a clock that was set back: it goes on from now
             if known.failures and due.retry_at(known.failures, known.failed_us, known.luck) > now_us:
                 continue
             due_us = due.due_at(config.schedule[job], known.since_us, now_us)
@@ -135,10 +140,10 @@ class Agent:
         """Whether no other agent looks after this repository."""
         lease = self._leases.get(config.name)
         if lease is None:
-            lease = self._leases[config.name] = AgentLease(config.repository().open_or_create())
+            lease = self._leases[config.name] = AgentLease(_opened(config))
         other = lease.hold(self._clock.now_us())
         if other is not None:
-            _say("another-agent", database=config.name, host=other.owner.host, pid=other.owner.pid)
+            say("another-agent", database=config.name, host=other.owner.host, pid=other.owner.pid)
         return other is None
 
     def _remembered(self, config: DatabaseConfig) -> dict[str, _Memory]:
@@ -160,7 +165,7 @@ class Agent:
     def _attempt(self, config: DatabaseConfig, job: str, due_us: int) -> None:
         known = self._memory[config.name][job]
         started_us = self._clock.now_us()
-        _say("started", database=config.name, job=job, attempt=known.failures + 1)
+        say("started", database=config.name, job=job, attempt=known.failures + 1)
         outcome = self._start(self._config, config, job, config.seconds("schedule", "deadline"))
         ended_us = self._clock.now_us()
         attempt = known.failures + 1
@@ -169,8 +174,8 @@ class Agent:
         else:
             known.failures, known.failed_us, known.luck = attempt, ended_us, self._rng.random()
         what = {"error": outcome.error} if outcome.error is not None else {"summary": outcome.summary}
-        _say("failed" if outcome.error else "done", database=config.name, job=job, attempt=attempt, **what)
-        if outcome.error is not None or outcome.summary:
+        say("failed" if outcome.error else "done", database=config.name, job=job, attempt=attempt, **what)
+        if outcome.error is not None or outcome.summary or attempt > 1:
             self._write(config, job, due_us or started_us, attempt, started_us, ended_us, outcome)
 
     def _write(
@@ -192,7 +197,18 @@ class Agent:
             )
             recorded.write(vault, operation)
         except TiervdbError as error:
-            _say("not-recorded", database=config.name, job=job, error=str(error))
+            say("not-recorded", database=config.name, job=job, error=str(error))
+
+
+def _opened(config: DatabaseConfig) -> OpenRepository:
+    """Made only for a database that is here and has none yet: a URL may be mistyped. NotARepositoryError."""
+    try:
+        return config.repository().open()
+    except NotARepositoryError:
+        local = None if config.path is None else OsDir(config.path)
+        if local is None or not local.exists(IDENTITY) or identities.read(local).repository_url is not None:
+            raise
+        return config.repository().open_or_create()
 
 
 def run_in_process(config: Config, database: DatabaseConfig, job: str, deadline: float) -> Outcome:
@@ -222,7 +238,7 @@ def _message(stderr: str) -> str:
         return last[0][:2000]
 
 
-def _say(event: str, **fields: Any) -> None:
+def say(event: str, **fields: Any) -> None:
     """One JSON line an event."""
     _log.info("%s", json.dumps({"event": event, **fields}, default=str))
 

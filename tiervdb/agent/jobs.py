@@ -10,6 +10,7 @@ from tiervdb.agent.configuration import DatabaseConfig
 from tiervdb.backup.values import Backup
 from tiervdb.database.database import Database
 from tiervdb.errors import CorruptionError, DatabaseLockedError, InvalidInputError
+from tiervdb.target import Target
 
 NOTHING = ""  # what came of a job that had nothing to do
 
@@ -88,7 +89,10 @@ def _verify(config: DatabaseConfig) -> str:
 
 def _drill(config: DatabaseConfig) -> str:
     scratch = config.schedule["drill_scratch"]
-    done = config.repository().drill(scratch=config.folder / Path(scratch).expanduser() if scratch else None)
+    where = config.folder / Path(scratch).expanduser() if scratch else None
+    done = config.repository().drill(scratch=where)
+    if done.ok and not done.rows:  # a random point before the first rows proves little
+        done = config.repository().drill(Target.latest(), scratch=where)
     if not done.ok:
         raise CorruptionError("; ".join([*([done.error] if done.error else []), *done.problems]))
     return f"restored commit {done.seq}: first answer after {done.first_query_seconds or 0:.2f} s"

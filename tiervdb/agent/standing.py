@@ -19,8 +19,15 @@ _NEWEST = """
         sum(seconds) as seconds
     from restorable_windows where current
 """
+_FORK = """
+    select min(w.first_time) as first_time, any_value(t.fork_time) as last_time, any_value(t.fork_seq) as last_seq,
+        epoch(any_value(t.fork_time) - min(w.first_time)) as seconds
+    from timelines t join restorable_windows w on w.timeline = t.parent
+    where t.current and t.fork_seq between w.first_seq and w.last_seq
+"""
+_VERIFIED = "select finished, findings from verifications where error is null order by finished desc limit 1"
 _BACKUP = "select id, kind, finished, bytes from backups where listed order by finished desc limit 1"
-_DRILLS = "select finished, ok, first_query_seconds, hydrated_seconds from drills order by finished desc"
+_DRILLS = "select finished, ok, rows, first_query_seconds, hydrated_seconds from drills order by finished desc"
 _LAST_JOBS = """
     select job, max(due) filter (where ok) as done, max(finished) filter (where ok) as finished,
         max(finished) filter (where not ok) as failed_at, arg_max(error, finished) filter (where not ok) as error
@@ -116,8 +123,10 @@ def _local(config: DatabaseConfig, alerts: list[Alert]) -> dict[str, Any]:
 
 def _measured(config: DatabaseConfig, tables: Tables, seq: int | None, now_us: int) -> dict[str, Any]:
     newest = _row(tables, _NEWEST)
+    if newest.get("last_time") is None:  # nothing was committed since it was restored and attached
+        newest = _row(tables, _FORK)
     backup, drills = _row(tables, _BACKUP), _rows(tables, _DRILLS)
-    good = next((drill for drill in drills if drill["ok"]), None)
+    good = next((drill for drill in drills if drill["ok"] and drill["rows"]), None)  # an empty one proves little
     last = newest.get("last_time")
     return {
         "rpo_seconds": None if last is None else _rpo(newest["last_seq"], seq, to_us(last), now_us),
@@ -165,6 +174,10 @@ def _alerts(config: DatabaseConfig, tables: Tables, measured: Mapping[str, Any],
     drills = _rows(tables, _DRILLS)
     if drills and not drills[0]["ok"]:
         found.append(Alert("DrillFailed", "the last drill failed", "read `tiervdb catalog sql 'from drills'`; verify"))
+    findings = _row(tables, _VERIFIED).get("findings")
+    if findings:
+        what = f"the last verification has {len(findings)} findings: {findings[0]}"
+        found.append(Alert("VerifyFailed", what, "run `tiervdb verify --deep`, then make a full backup"))
     if config.schedule["drill"]:
         found += _late(config, "drill_age", measured["last_drill"], now_us, "DrillLate", "drill", "tiervdb drill")
     rto, objective = measured["rto_seconds"], config.seconds("objectives", "rto")

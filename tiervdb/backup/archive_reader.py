@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
+from tiervdb.backup.side_by_side import each
 from tiervdb.backup.vault import Damaged, Vault
 from tiervdb.engine.log_files import split as split_records
 from tiervdb.errors import CorruptionError, ObjectNotFoundError
@@ -32,8 +32,7 @@ def headers(vault: Vault, timeline: str, shard: int, damaged: Damaged | None = N
             return error
 
     found = _listed(vault, timeline, shard)
-    with ThreadPoolExecutor(max(1, min(_READERS, len(found))), thread_name_prefix="tiervdb-archive") as pool:
-        heads = list(pool.map(one, found))
+    heads = each(one, found, _READERS, "tiervdb-archive")
     for entry, head in zip(found, heads, strict=True):
         if isinstance(head, CorruptionError):
             if damaged is None:

@@ -9,6 +9,7 @@ from tiervdb.backup.windows import Window, windows
 from tiervdb.target import Target
 from tiervdb.types import to_datetime
 
+LATEST_SHARE = 0.5  # of the drills of the newest window: its last commit, which most restores are to
 NEWEST_SHARE = 0.5  # of all drills; the others are spread evenly over all windows, however short
 
 
@@ -22,6 +23,8 @@ def draw(held: Holdings, rng: random.Random, *, times: bool) -> Target | None:
         return None
     newest = newest_window(held) or max(every, key=lambda w: w.last_time_us)
     window = newest if rng.random() < NEWEST_SHARE else rng.choice(every)
+    if window is newest and rng.random() < LATEST_SHARE:
+        return Target.seq(window.last_seq, timeline=window.timeline)
     if times and rng.random() < 0.5:
         moment = to_datetime(rng.randint(window.first_time_us, window.last_time_us))
         return Target.time(moment, timeline=window.timeline)

@@ -69,7 +69,9 @@ class Key:
         except KeyError as error:
             raise WrongKeyError(f"{self} is not set") from error
         except (OSError, subprocess.SubprocessError) as error:
-            raise WrongKeyError(f"{self} could not be read ({type(error).__name__})") from error
+            raise WrongKeyError(
+                f"{self} could not be read ({type(error).__name__}); `openssl rand -base64 32 > FILE` makes a new key"
+            ) from error
         return done.stdout
 
     def __str__(self) -> str:

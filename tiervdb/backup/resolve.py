@@ -102,9 +102,9 @@ def _snapshot_seq(holdings: Holdings, history: Sequence[Branch], name: str, in_l
         for snapshot in backup.snapshots:
             if backup.timeline.id in known and snapshot.name == name:
                 return snapshot.seq
-    names = sorted({s.name for backup in holdings.backups for s in backup.snapshots})
     raise SnapshotNotFoundError(
-        f"there is no snapshot {name!r} in this repository; known: {', '.join(names) or 'none'}"
+        f'there is no snapshot {name!r} in the log or the backups of this repository; `tiervdb catalog sql "from '
+        'snapshots"` lists them'
     )
 
 

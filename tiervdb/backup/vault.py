@@ -7,7 +7,6 @@ import random
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +15,7 @@ import msgspec
 from tiervdb.backup import ciphers
 from tiervdb.backup.ciphers import FrameCipher
 from tiervdb.backup.framed import FramedObject, encoded
+from tiervdb.backup.side_by_side import each
 from tiervdb.clock import Clock
 from tiervdb.errors import CorruptionError, ObjectNotFoundError
 from tiervdb.format import documents, frames, paths
@@ -90,8 +90,7 @@ class Vault:
                 return error
 
         keys = sorted(found.key for found in self.store.list(prefix))
-        with ThreadPoolExecutor(max(1, min(_READERS, len(keys))), thread_name_prefix="tiervdb-repository") as pool:
-            found = list(zip(keys, pool.map(one, keys) if len(keys) > 1 else map(one, keys), strict=True))
+        found = list(zip(keys, each(one, keys, _READERS, "tiervdb-repository"), strict=True))
         for key, document in found:
             if isinstance(document, CorruptionError):
                 if damaged is None:

@@ -86,7 +86,8 @@ def read(
 ) -> Read:
     """Reads a random share of these. ``resume``: a local file that remembers those that were right."""
     seen = _remembered(resume)
-    chosen = [one for one in readings if one.key not in seen and (share >= 1 or rng.random() < share)]
+    left = [one for one in readings if one.key not in seen]
+    chosen = [one for one in left if share >= 1 or rng.random() < share] or [rng.choice(left) for _ in left[:1]]
     total, lock = sum(one.size for one in chosen), threading.Lock()
     done = Read()
 

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from tiervdb.agent import configuration, jobs
-from tiervdb.agent.agent import Agent, check_every
+from tiervdb.agent.agent import Agent, check_every, say
 from tiervdb.agent.configuration import Config
 from tiervdb.agent.metrics import MetricsServer, StandingCollector, registry_of
 from tiervdb.agent.standing import Standing, look
@@ -132,6 +132,7 @@ def _keep_running(loaded: Config, running: Agent) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    say("running", config=loaded.path, databases=list(loaded.databases), listen=loaded.agent["listen"] or None)
     seen: list[Standing] = []
     server = None
     if loaded.agent["listen"]:
@@ -144,6 +145,7 @@ def _keep_running(loaded: Config, running: Agent) -> None:
             seen[:] = [look(database, now_us) for database in loaded.databases.values()]
             stop.wait(check_every(loaded))
     finally:
+        say("stopping")
         running.close()
         if server is not None:
             server.close()

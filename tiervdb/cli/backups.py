@@ -52,7 +52,7 @@ def backup(
     asked = cast(Literal["auto", "full", "incremental"], kind)
     mode = cast(Literal["copy", "reference"], cold)
     with (
-        opened(path, reached_if_named(repository, key(key_file, key_env, key_command))) as db,
+        opened(path, reached_if_named(repository, key(key_file, key_env, key_command), path)) as db,
         output.progress("back up", unit="bytes") as advance,
     ):
         done = db.backup(asked, cold=mode, label=label, limits=limits, progress=advance, dry_run=dry_run)
@@ -77,7 +77,7 @@ def archive(
 ) -> None:
     """Ship the log of a database that nobody has open to its repository now. A writer does so by itself."""
     output = Output(json)
-    given = reached_if_named(repository, key(key_file, key_env, key_command))
+    given = reached_if_named(repository, key(key_file, key_env, key_command), path)
     with output.working("archiving"), tiervdb.open(path, create=False, repository=given) as db:
         done = db.archive()
     output.document(done)

@@ -43,14 +43,15 @@ def sql(
     source = reached(repository, key(key_file, key_env, key_command))
     with output.working("reading the catalog"):
         found = source.catalog.table(query, parameters(params))
-    rows = [[_value(cell) for cell in row.values()] for row in found.to_pylist()]
-    output.document([dict(zip(found.column_names, row, strict=True)) for row in rows])
+    columns = [[_value(cell) for cell in column.to_pylist()] for column in found.columns]
+    names, rows = _distinct(found.column_names), [list(row) for row in zip(*columns, strict=True)]
+    output.document([dict(zip(names, row, strict=True)) for row in rows])
     if json:
         return
     if format == "csv":
-        _write_csv(found.column_names, rows)
+        _write_csv(names, rows)
     elif rows:
-        output.table(found.column_names, [[readable.text(cell) for cell in row] for row in rows])
+        output.table(names, [[readable.text(cell) for cell in row] for row in rows])
     else:
         output.say("no rows")
 
@@ -138,6 +139,16 @@ def _sql_type(kind: pa.DataType) -> str:
         return "timestamptz"
     names = {pa.string(): "varchar", pa.int64(): "bigint", pa.bool_(): "boolean", pa.float64(): "double"}
     return names[kind]
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """A name that a query gives twice gets a number the second time."""
+    seen: dict[str, int] = {}
+    found = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        found.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+    return found
 
 
 def _value(given: Any) -> Any:

@@ -72,7 +72,7 @@ def point_in_time(option: str, given: str | None) -> datetime | None:
     if match := DURATION.fullmatch(given.strip()):
         return to_datetime(SystemClock().now_us()) - timedelta(seconds=int(match[1]) * SECONDS[match[2]])
     try:
-        time = datetime.fromisoformat(given)
+        time = datetime.fromisoformat(given.replace(" UTC", "+00:00"))
     except ValueError:
         time = None
     if time is None or time.tzinfo is None:

@@ -9,7 +9,10 @@ import typer
 
 from tiervdb.backup.keys import Key
 from tiervdb.backup.repository import Repository
+from tiervdb.engine import identity as identities
 from tiervdb.errors import InvalidInputError
+from tiervdb.format.paths import IDENTITY
+from tiervdb.storage.os_dir import OsDir
 
 RepositoryUrl = Annotated[
     str | None,
@@ -39,6 +42,9 @@ def reached(url: str | None, given: Key | None) -> Repository:
     return Repository(url, key=given)
 
 
-def reached_if_named(url: str | None, given: Key | None) -> Repository | None:
-    """For database commands, which remember theirs."""
+def reached_if_named(url: str | None, given: Key | None, path: Path) -> Repository | None:
+    """For database commands, which remember theirs; a key without a URL is for that one."""
+    local = OsDir(path)
+    if not url and given is not None and local.exists(IDENTITY):
+        url = identities.read(local).repository_url
     return Repository(url, key=given) if url else None

@@ -75,6 +75,7 @@ class Protection:
             fsynced=lambda: int(core.wal.published[wal.FSYNCED]),
             manifest=lambda: core.state.manifest,
         )
+        self._clean_us = self._clean_at_first(source, identity)
         self.archiver = Archiver(lambda: repository.open().vault, source, self.epoch)
         if mode != "off":
             core.log_bound = self._bound
@@ -175,6 +176,13 @@ class Protection:
         self._clean_us = self._clock.now_us()
         return done
 
+    def _clean_at_first(self, source: LogSource, identity: Identity) -> int:
+        """Until the repository was asked, all that the log here holds may be missing there."""
+        seq, time_us, _ = source.beginning()
+        if self._core.state.tip.seq <= seq:
+            return self._clock.now_us()
+        return time_us or identity.timeline.created_us
+
     def _bound(self) -> int:
         """How far the local log may go: what is archived; all of it where it is dropped rather than kept for ever."""
         core = self._core
@@ -238,8 +246,8 @@ class Protection:
         core = self._core
         moved = position.time_us > self._completed_us
         if position.seq < core.state.tip.seq or not (moved or now_us - self._completed_us >= _IDLE_COMPLETE_US):
-            if position.seq >= core.state.tip.seq:
-                self._clean_us = now_us
+            behind = position.seq < core.state.tip.seq
+            self._clean_us = max(self._clean_us, position.time_us) if behind else now_us
             return
         seq, floor_us = core.raise_floor()
         if seq == position.seq:
