@@ -19,11 +19,11 @@ $(PEERS)/.ready: $(READY) benchmarks/requirements.txt
 	@$(PEERS)/bin/pip install --quiet --disable-pip-version-check --editable . --requirement benchmarks/requirements.txt
 	@touch $@
 
-.PHONY: help venv demo stack stack-demo test check lint types containers format minio crash soak bench wheel clean
+.PHONY: help venv demo stack stack-demo test check lint types containers format minio crash soak soak-stack bench wheel clean
 
 help: ## what every target does
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@printf '\n  ARGS="..." is passed on to demo, stack, stack-demo, test, crash, soak and bench: make test ARGS="tests/cli -x"\n'
+	@printf '\n  ARGS="..." is passed on to demo, stack, stack-demo, test, crash, soak, soak-stack and bench: make test ARGS="tests/cli -x"\n'
 
 venv: $(READY) ## set up .venv with all that development needs (the other targets do it by themselves)
 
@@ -66,6 +66,9 @@ crash: $(READY) ## long form of the crash tests: stop at every storage operation
 
 soak: $(READY) ## long form of the random tests: a model and the database do the same things, and must agree
 	$(BIN)/pytest -n 2 --slow tests/model tests/backup/test_model.py $(ARGS)
+
+soak-stack: $(READY) ## an hour in which all parts of the stack are killed, stopped, delayed and lost at random
+	@$(BIN)/python docker/soak.py --minutes 60 $(ARGS)
 
 bench: $(PEERS)/.ready ## run the benchmarks side by side with others (long; fetches 341,479 words from npm once)
 	$(PEERS)/bin/python -m benchmarks $(ARGS)
