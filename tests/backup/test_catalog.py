@@ -190,7 +190,9 @@ def test_lineage(story: Story) -> None:
     called |= {done.timeline: name for name, done in story.restores.items() if name != "attached"}
     found = [
         (kind, called.get(parent, parent), called.get(child, child), seq)
-        for kind, parent, child, seq in ask(story, "select kind, parent, child, seq from lineage where kind <> 'copy'")
+        for kind, parent, child, seq in ask(
+            story, "select kind, parent, child, seq from lineage where kind not in ('copy', 'clone')"
+        )
     ]
     seqs = {name: backup.seq for name, backup in story.backups.items()}
     late = document(story, LATE).shards[0].seq
@@ -391,7 +393,7 @@ def test_expirations_and_runs_of_expiry(story: Story) -> None:
 
 
 def test_holds_pins_and_leases(story: Story) -> None:
-    audit, label = table(story, "holds")
+    audit, label = sorted(table(story, "holds"), key=lambda row: row["created"])
     assert (audit["id"], audit["backup"]) == (story.holds["audit"].id, story.backups["full"].id)
     assert (audit["label"], audit["reason"], audit["active"], audit["released"]) == (None, "audit", True, None)
     assert (label["backup"], label["label"], label["active"]) == (None, "nightly", False)
@@ -432,6 +434,15 @@ def test_jobs(story: Story) -> None:
     assert (done["job"], done["attempt"], done["ok"], done["error"]) == ("verify", 2, True, None)
     assert (done["summary"], done["seconds"], done["due"]) == ("nothing is wrong", 5.0, done["started"])
     assert all(row.items() >= DONE_BY.items() for row in (failed, done))
+
+
+def test_clones(story: Story) -> None:
+    [clone] = table(story, "clones")
+    assert (clone["from_timeline"], clone["path"]) == (story.timelines["old"], str(story.world.folder / "clone"))
+    assert clone["timeline"] not in story.timelines.values()
+    assert clone.items() >= DONE_BY.items()
+    edges = ask(story, "select parent, child from lineage where kind = 'clone'")
+    assert edges == [(story.timelines["old"], clone["timeline"])]
 
 
 def test_tier_moves(story: Story) -> None:

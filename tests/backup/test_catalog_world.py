@@ -98,6 +98,8 @@ def _backups(story: Story, db: Database) -> None:
     world.tick()
     story.backups["gone"] = made(db, label="nightly")
     world.tick(60)
+    db.clone(world.folder / "clone")
+    world.tick()
 
 
 def _retention(story: Story, _: Database) -> None:

@@ -114,6 +114,15 @@ REPOSITORY_DOCUMENTS: dict[str, DocumentBase] = {
         database_id=an_id(4),
         fetched_bytes=100,
     ),
+    "clone_operation": operations.CloneOperation(
+        **DONE,
+        path="/copy",
+        from_timeline=an_id(2),
+        seq=7,
+        time_us=70,
+        timeline=an_id(3),
+        database_id=an_id(4),
+    ),
     "verify_operation": operations.VerifyOperation(
         **DONE, deep=True, sample=0.05, backups=1, findings=(operations.FindingRecord(object="data/x", problem="gone"),)
     ),
@@ -153,6 +162,6 @@ REPOSITORY_DECODERS: dict[str, Callable[[bytes, str], Any]] = {
     "catalog_pointer": operations.decode_pointer,
     **{
         f"{name}_operation": operations.decode_operation
-        for name in ("restore", "verify", "copy", "expire", "drill", "job")
+        for name in ("restore", "clone", "verify", "copy", "expire", "drill", "job")
     },
 }

@@ -28,8 +28,9 @@ from tiervdb.backup.verify import VerifyReport, VerifyWish
 from tiervdb.errors import CorruptionError, StorageError
 from tiervdb.format import paths as local_paths
 from tiervdb.format import repository_paths as paths
-from tiervdb.format.documents import Owner
+from tiervdb.format.documents import Identity, Owner
 from tiervdb.format.repository_operations import (
+    CloneOperation,
     CopyOperation,
     DrillOperation,
     ExpireOperation,
@@ -73,6 +74,20 @@ def restore(opened: OpenRepository, path: Path, target: Target, wish: RestoreWis
         return asked if done is None else _restored(asked, done)
 
     return _recorded(opened.vault, lambda: restoring.run(opened, path, target, wish), described)
+
+
+def cloned(vault: Vault, run: Run, path: Path, source: Identity, clone: Identity, seq: int, time_us: int) -> None:
+    """Writes down that a database was cloned; ``run``: as it began."""
+    what = CloneOperation(
+        **_fields(_ended(vault, run, None)),
+        path=str(path),
+        from_timeline=source.timeline.id,
+        seq=seq,
+        time_us=time_us,
+        timeline=clone.timeline.id,
+        database_id=clone.database_id,
+    )
+    write(vault, what)
 
 
 def verified(vault: Vault, wish: VerifyWish) -> VerifyReport:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import AbstractContextManager, closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 
+from tiervdb.backup import recorded
 from tiervdb.backup.repository import Repository
 from tiervdb.database import diff as diffs
 from tiervdb.database import past
@@ -23,13 +25,20 @@ from tiervdb.engine.open import reader_surroundings
 from tiervdb.engine.reader import Reader, ReaderSurroundings, newest_seq
 from tiervdb.engine.time_travel import Stretch
 from tiervdb.engine.view import View
-from tiervdb.errors import InvalidInputError, NoRepositoryError, OutsideWindowError, SnapshotNotFoundError
-from tiervdb.format.documents import Pin
+from tiervdb.errors import (
+    InvalidInputError,
+    NoRepositoryError,
+    OutsideWindowError,
+    SnapshotNotFoundError,
+    TiervdbError,
+)
+from tiervdb.format.documents import Identity, Pin
 from tiervdb.format.manifest import SnapshotName
 from tiervdb.storage.os_dir import OsDir
 from tiervdb.target import Target
 from tiervdb.types import to_datetime
 
+_log = logging.getLogger("tiervdb")
 Point = Snapshot | Target | str | None
 
 
@@ -114,8 +123,20 @@ def clone(session: Session, path: Path, target: Target) -> Path:
     with closing(session_at(session, target)) as origin:
         view, env = origin.view(), origin.env
         start = copies.Origin(env.local, env.opener.store, session.identity, origin.manifest(), view.seq, view.time_us)
-        copies.clone(start, OsDir(parent), name, session.clock, env.rng)
+        made = copies.clone(start, OsDir(parent), name, session.clock, env.rng)
+    _tell(session, parent / name, start, made)
     return parent / name
+
+
+def _tell(session: Session, path: Path, start: copies.Origin, made: Identity) -> None:
+    """The repository keeps the lineage. That it cannot be asked is no reason to fail a clone."""
+    if session.repository is None:
+        return
+    try:
+        vault = session.repository.open().vault
+        recorded.cloned(vault, recorded.begun(vault), path, start.identity, made, start.seq, start.time_us)
+    except TiervdbError as error:
+        _log.warning("%s: the clone in %s is not written down there: %s", session.repository.url, path, error)
 
 
 def diff(session: Session, name: str, before: AbstractContextManager[Session]) -> pa.Table:

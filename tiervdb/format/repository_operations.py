@@ -50,6 +50,17 @@ class FindingRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     depends: tuple[str, ...] = ()
 
 
+class CloneOperation(OperationBase, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="clone"):
+    """A clone of the database that archives here, at ``seq`` of ``from_timeline``: another database from then on."""
+
+    path: str
+    from_timeline: str
+    seq: int
+    time_us: int
+    timeline: str
+    database_id: str
+
+
 class VerifyOperation(OperationBase, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="verify"):
     """``sample``: the share that was read, of 1; None: all of it if ``deep``, else nothing."""
 
@@ -126,7 +137,15 @@ class JobOperation(OperationBase, frozen=True, kw_only=True, forbid_unknown_fiel
     summary: str = ""
 
 
-Operation = RestoreOperation | VerifyOperation | CopyOperation | ExpireOperation | DrillOperation | JobOperation
+Operation = (
+    RestoreOperation
+    | CloneOperation
+    | VerifyOperation
+    | CopyOperation
+    | ExpireOperation
+    | DrillOperation
+    | JobOperation
+)
 
 
 class HoldDocument(DocumentBase, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -10,6 +10,7 @@ from tiervdb.backup.catalog.schema import TABLES
 from tiervdb.format.documents import Owner
 from tiervdb.format.repository_documents import Expiration, Tombstone
 from tiervdb.format.repository_operations import (
+    CloneOperation,
     CopyOperation,
     DrillOperation,
     ExpireOperation,
@@ -52,6 +53,12 @@ def _restore_rows(found: Facts) -> Iterator[Row]:
             "kept_bytes": done.kept_bytes,
             **_ran(done),
         }
+
+
+def _clone_rows(found: Facts) -> Iterator[Row]:
+    for done in operations(found, CloneOperation):
+        names = ("path", "from_timeline", "seq", "timeline", "database_id")
+        yield {**{name: getattr(done, name) for name in names}, "time": done.time_us, **_ran(done)}
 
 
 def _verification_rows(found: Facts) -> Iterator[Row]:
@@ -146,6 +153,7 @@ def operations(found: Facts, kind: type[_O]) -> list[_O]:
 
 BUILDERS: dict[str, Callable[[Facts], Iterator[Row]]] = {
     "restores": _restore_rows,
+    "clones": _clone_rows,
     "verifications": _verification_rows,
     "drills": _drill_rows,
     "expirations": _expiration_rows,

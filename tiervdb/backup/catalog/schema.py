@@ -114,7 +114,7 @@ TABLES: dict[str, TableSpec] = {
     "lineage": TableSpec(
         "What comes from what: edges between timelines, backups, snapshots, restores and copies.",
         (
-            ("kind", TEXT, "fork, backup, reuses, snapshot, restore or copy"),
+            ("kind", TEXT, "fork, backup, reuses, snapshot, restore, clone or copy"),
             ("parent_kind", TEXT, "timeline, backup or repository"),
             ("parent", TEXT, "id or URL"),
             ("child_kind", TEXT, "timeline, backup, snapshot or repository"),
@@ -236,6 +236,22 @@ TABLES: dict[str, TableSpec] = {
             ("fetched_bytes", INTEGER, "from the repository until it was open"),
             ("kept_bytes", INTEGER, "of files that were intact"),
             *_RAN,
+        ),
+    ),
+    "clones": TableSpec(
+        "Databases that were cloned from the one that archives here.",
+        (
+            ("id", TEXT, "of the operation"),
+            ("path", TEXT, "on the host"),
+            ("from_timeline", TEXT, "of the state"),
+            ("seq", INTEGER, "of the state"),
+            ("time", TIME, "commit time of seq"),
+            ("timeline", TEXT, "of the clone"),
+            ("database_id", TEXT, "of the clone"),
+            ("started", TIME, "when it began"),
+            ("finished", TIME, "when it ended"),
+            ("seconds", SECONDS, "how long it took"),
+            *_OWNER,
         ),
     ),
     "verifications": TableSpec(

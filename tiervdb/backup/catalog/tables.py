@@ -17,7 +17,7 @@ from tiervdb.backup.holdings import SHARD, Archived, shard_of
 from tiervdb.backup.origin import ORIGIN
 from tiervdb.format import repository_paths as paths
 from tiervdb.format.repository_documents import BackupCollection, BackupDocument, Expiration, PartHeader
-from tiervdb.format.repository_operations import CopyOperation, RestoreOperation
+from tiervdb.format.repository_operations import CloneOperation, CopyOperation, RestoreOperation
 
 Row = dict[str, Any]
 _BEYOND = "made after another writer had taken over"
@@ -91,6 +91,9 @@ def _lineage_rows(found: Facts) -> Iterator[Row]:
         if done.error is None and done.backup is not None and done.timeline is not None:
             start = ("timeline", done.from_timeline or "") if done.backup == ORIGIN else ("backup", done.backup)
             yield _edge("restore", *start, "timeline", done.timeline, done.seq, done.time_us)
+    for cloned in operations(found, CloneOperation):
+        ends = "timeline", cloned.from_timeline, "timeline", cloned.timeline
+        yield _edge("clone", *ends, cloned.seq, cloned.time_us)
     for copied in operations(found, CopyOperation):
         if copied.error is None:
             ends = "repository", copied.source_url, "repository", copied.target_url
