@@ -11,7 +11,6 @@ import logging
 import random
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -71,7 +70,6 @@ class Agent:
         self._rng = rng
         self._start = start or run_in_process
         self._pool = ThreadPoolExecutor(config.agent["parallel"], thread_name_prefix="tiervdb-agent")
-        self._lock = threading.Lock()
         self._running: dict[str, Future[None]] = {}
         self._memory: dict[str, dict[str, _Memory]] = {}
         self._leases: dict[str, AgentLease] = {}

@@ -79,9 +79,6 @@ class Known:
         self._sizes = np.empty(0, np.int64)
         self._moves: set[TierMoveEntry] = set()
 
-    def __len__(self) -> int:
-        return len(self.entries)
-
     def of(self, kind: type[_D]) -> Iterator[_D]:
         """Those of a kind, in the order of reading."""
         return (entry.document for entry in self.entries.values() if isinstance(entry.document, kind))
@@ -92,15 +89,13 @@ class Known:
             self._sizes = np.asarray([row.size for row in self.files], np.int64)
         return int(self._sizes[listing].sum())
 
-    def refresh(self, vault: Vault) -> bool:
-        """Reads what is new, and forgets what is gone; whether anything was. What is damaged is left out, aloud."""
+    def refresh(self, vault: Vault) -> None:
+        """Reads what is new, and forgets what is gone. What is damaged is left out, aloud."""
         there = {found.key for prefix in _PREFIXES for found in vault.store.list(prefix)}
-        gone = self.entries.keys() - there
-        self._forget(gone)
+        self._forget(self.entries.keys() - there)
         new = [key for key in sorted(there - self.entries.keys()) if not isinstance(paths.parse(key), paths.MergedKey)]
         for key, document in _read_all(vault, new):
             self.add(key, document)
-        return bool(gone or new)
 
     def add(self, key: str, document: Document) -> None:
         """Takes a document in; of a backup, its list is folded."""
@@ -142,9 +137,8 @@ class Known:
             known = len(self.files)
             listing = None
             if entry.listing is not None:
-                listing = np.asarray(
-                    [self._number(old[n], _names(entry.document)) for n in entry.listing.tolist()], np.int32
-                )
+                names = _names(entry.document)
+                listing = np.asarray([self._number(old[n], names) for n in entry.listing.tolist()], np.int32)
             self.entries[entry.key] = Entry(entry.key, entry.document, tuple(self.files[known:]), listing)
 
     def _number(self, row: FileRow, names: Mapping[int, str]) -> int:
