@@ -29,6 +29,7 @@ PUBLIC = [
     "IngestResult",
     "Key",
     "Limits",
+    "MergeResult",
     "Options",
     "PinInfo",
     "PlannedRestore",

@@ -7,6 +7,7 @@ from tiervdb.backup.expiring import ExpiryDecision, ExpiryResult
 from tiervdb.backup.findings import VerifyFinding
 from tiervdb.backup.holds import Hold
 from tiervdb.backup.keys import Key
+from tiervdb.backup.merging import MergeResult
 from tiervdb.backup.pace import Limits
 from tiervdb.backup.policy import Policy
 from tiervdb.backup.repository import Repository
@@ -53,6 +54,7 @@ __all__ = [
     "IngestResult",
     "Key",
     "Limits",
+    "MergeResult",
     "Options",
     "PinInfo",
     "PlannedRestore",

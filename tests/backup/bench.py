@@ -14,6 +14,7 @@ import numpy as np
 from tests.model.bench import SMALL, Bench, assert_same_answers, assert_same_rows
 from tests.model.model import Id, Model, Row
 from tests.support.crash_dir import CrashDir
+from tiervdb.backup import merging
 from tiervdb.backup.keys import Key
 from tiervdb.backup.repository import Repository
 from tiervdb.backup.values import RestorableWindow, RestoreResult
@@ -184,8 +185,12 @@ class Driver:
 
     def protect(self) -> None:
         db = self.bench.db
-        if self.rng.random() < 0.6:
+        chance = self.rng.random()
+        if chance < 0.5:
             db.archive()
+        elif chance < 0.65:
+            self.bench.clock.advance(merging.YOUNG_US / 1e6)
+            self.bench.repository.merge_log(dry_run=False)
         else:
             cold: ColdMode = "copy"
             if self.bench.place.cold is not None and self.rng.random() < 0.5:

@@ -13,8 +13,15 @@ import pytest
 
 from tests.backup.bench import Driver, Place, RepositoryBench
 from tests.support.s3_servers import S3Endpoint
+from tiervdb.backup import merging
 from tiervdb.backup.keys import Key
 from tiervdb.storage.open import Store
+
+
+@pytest.fixture(autouse=True)
+def _merge_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So few commits make few parts."""
+    monkeypatch.setattr(merging, "FEWEST", 2)
 
 
 def drive(folder: Path, place: Place, seed: int, steps: int, restores: int) -> None:

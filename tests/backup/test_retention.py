@@ -402,7 +402,7 @@ def decision_lines(plan: RetentionPlan, documents: dict[str, BackupDocument]) ->
 
 def log_line(held: Holdings, timeline: str, seq: int) -> str:
     found = held.archived[timeline]
-    gone = retention.needless(found, seq)
+    gone = [part.n for part in retention.needless(found, seq)]
     what = f"parts {gone[0]} to {gone[-1]} of" if gone else "none of"
     return f"log of {timeline}: {what} {len(found.parts)} parts go"
 

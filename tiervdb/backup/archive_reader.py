@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
+from tiervdb.backup.log_cover import LogKey, cover, span
 from tiervdb.backup.side_by_side import each
 from tiervdb.backup.vault import Damaged, Vault
 from tiervdb.engine.log_files import split as split_records
@@ -20,42 +21,44 @@ _READERS = 32
 
 
 def headers(vault: Vault, timeline: str, shard: int, damaged: Damaged | None = None) -> list[PartHeader]:
-    """The heads of all parts, by number, fences and gaps too. Raises StorageError, CorruptionError; ``damaged``: see
-    ``Vault.read_all``."""
-
-    def one(entry: ObjectStat) -> PartHeader | CorruptionError | None:
-        try:
-            return _header(vault, entry)
-        except ObjectNotFoundError:
-            return None  # an expiry deleted it since it was listed
-        except CorruptionError as error:
-            return error
-
-    found = _listed(vault, timeline, shard)
-    heads = each(one, found, _READERS, "tiervdb-archive")
-    for entry, head in zip(found, heads, strict=True):
-        if isinstance(head, CorruptionError):
-            if damaged is None:
-                raise head
-            damaged(entry.key, head)
-    return [head for head in heads if isinstance(head, PartHeader)]
+    """The heads of all parts, by number, fences and gaps too; where parts were merged, of the objects that stand for
+    them. Raises StorageError, CorruptionError; ``damaged``: see ``Vault.read_all``."""
+    listed = _listed(vault, timeline, shard)
+    found: dict[LogKey, PartHeader] = {}
+    while True:
+        chosen = cover(listed)
+        new = [key for key in chosen if key not in found]
+        heads = each(lambda key: _head(vault, listed[key]), new, _READERS, "tiervdb-archive")
+        broken = False
+        for key, head in zip(new, heads, strict=True):
+            if isinstance(head, PartHeader):
+                found[key] = head
+            elif isinstance(head, CorruptionError):
+                if damaged is None:
+                    raise head
+                damaged(key.key, head)
+                broken = True
+        if not broken:
+            return [found[key] for key in chosen if key in found]
+        for key in set(new) - found.keys():
+            del listed[key]  # what it stands for may be there still
 
 
 def last_header(vault: Vault, timeline: str, shard: int) -> PartHeader | None:
     """The head of the part with the highest number; None if there is none."""
     found = _listed(vault, timeline, shard)
-    return _header(vault, found[-1]) if found else None
+    last = max((key for key in found if isinstance(key, paths.PartKey)), key=lambda key: key.n, default=None)
+    return None if last is None else _header(vault, found[last])
 
 
-def numbers(vault: Vault, timeline: str, shard: int) -> set[int]:
-    """Those of all parts that are there."""
-    parsed = (paths.parse(entry.key) for entry in _listed(vault, timeline, shard))
-    return {key.n for key in parsed if isinstance(key, paths.PartKey)}
+def stand(vault: Vault, timeline: str, shard: int, parts: Iterable[PartHeader]) -> bool:
+    """Whether all of these are there still, and no merged object stands for one of them."""
+    chosen = {key.key for key in cover(_listed(vault, timeline, shard))}
+    return all(part.key in chosen for part in parts)
 
 
-def header(vault: Vault, timeline: str, shard: int, n: int) -> PartHeader | None:
-    """The head of one part; None if there is none."""
-    key = paths.PartKey(timeline, shard, n).key
+def header(vault: Vault, key: str) -> PartHeader | None:
+    """The head of a part, or of a merged one; None if it is not there."""
     try:
         return _header(vault, vault.store.stat(key))
     except ObjectNotFoundError:
@@ -65,12 +68,26 @@ def header(vault: Vault, timeline: str, shard: int, n: int) -> PartHeader | None
 def body(vault: Vault, part: PartHeader) -> bytes:
     """The records of a part, as they follow each other: each whole, in order, and their running hash as it should be.
 
-    CorruptionError names the part.
+    Where the part was merged since its head was read, they come from the object that stands for it now. CorruptionError
+    names the part; ObjectNotFoundError if it is gone.
     """
-    key = paths.PartKey(part.timeline, part.shard, part.n).key
+    try:
+        return _body(vault, part)
+    except ObjectNotFoundError:
+        merged = _standing_for(vault, part)
+        if merged is None:
+            raise
+        every = split_records(body(vault, merged), merged.where)
+        records = b"".join(r for head, r in every if part.first_seq <= head.seq <= part.last_seq)
+        _check(records, part, part.where)
+        return records
+
+
+def _body(vault: Vault, part: PartHeader) -> bytes:
+    key = part.key
     name = f"{vault.url}/{key}"
     head, sealed = wal_part.split(vault.store.get(key), name)
-    found = documents.decode_part_header(vault.unseal(f"{key}#head", head), name)
+    found = _decode(vault, key, head)
     if found != part:
         raise CorruptionError(f"{name} is not the part that was listed; run `tiervdb verify`")
     records = unpacked(vault, key, sealed, found)
@@ -90,6 +107,14 @@ def unpacked(vault: Vault, key: str, sealed: memoryview, part: PartHeader) -> by
     return b"".join(reader.decode_all(data))
 
 
+def _standing_for(vault: Vault, part: PartHeader) -> PartHeader | None:
+    for key in cover(_listed(vault, part.timeline, part.shard)):
+        first, last = span(key)
+        if first <= part.n and part.through <= last and key.key != part.key:
+            return header(vault, key.key)
+    return None
+
+
 def _check(records: bytes, part: PartHeader, name: str) -> None:
     chain, seq = bytes.fromhex(part.before), part.first_seq
     for head, record in split_records(records, name):
@@ -102,9 +127,18 @@ def _check(records: bytes, part: PartHeader, name: str) -> None:
         )
 
 
-def _listed(vault: Vault, timeline: str, shard: int) -> Sequence[ObjectStat]:
-    found = vault.store.list(paths.parts_prefix(timeline, shard))
-    return sorted((entry for entry in found if isinstance(paths.parse(entry.key), paths.PartKey)), key=lambda e: e.key)
+def _listed(vault: Vault, timeline: str, shard: int) -> dict[LogKey, ObjectStat]:
+    listed = ((paths.parse(entry.key), entry) for entry in vault.store.list(paths.parts_prefix(timeline, shard)))
+    return {key: entry for key, entry in listed if isinstance(key, paths.PartKey | paths.MergedKey)}
+
+
+def _head(vault: Vault, entry: ObjectStat) -> PartHeader | CorruptionError | None:
+    try:
+        return _header(vault, entry)
+    except ObjectNotFoundError:
+        return None  # an expiry deleted it since it was listed
+    except CorruptionError as error:
+        return error
 
 
 def _header(vault: Vault, entry: ObjectStat) -> PartHeader:
@@ -114,12 +148,14 @@ def _header(vault: Vault, entry: ObjectStat) -> PartHeader:
     if end > len(start):
         (start,) = vault.store.get_ranges(entry.key, [ByteRange(0, min(entry.size, end))])
     head, _ = wal_part.split(start[:end], name)
-    found = documents.decode_part_header(vault.unseal(f"{entry.key}#head", head), name)
-    parsed = paths.parse(entry.key)
-    if not isinstance(parsed, paths.PartKey) or (found.timeline, found.shard, found.n) != (
-        parsed.timeline,
-        parsed.shard,
-        parsed.n,
-    ):
+    found = _decode(vault, entry.key, head)
+    if found.key != entry.key:
         raise CorruptionError(f"{name} holds part {found.n} of timeline {found.timeline}: it was moved or swapped")
     return found
+
+
+def _decode(vault: Vault, key: str, head: bytes) -> PartHeader:
+    plain, name = vault.unseal(f"{key}#head", head), f"{vault.url}/{key}"
+    if isinstance(paths.parse(key), paths.MergedKey):
+        return documents.decode_merged_header(plain, name)
+    return documents.decode_part_header(plain, name)

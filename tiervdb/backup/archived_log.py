@@ -23,14 +23,16 @@ def table(reader: LogReader, holdings: Holdings, history: Sequence[Branch]) -> p
     """
     found: dict[int, TimedCommit] = {}
     names: dict[int, str] = {}
-    for stretch in sorted(stretches(holdings, history), key=lambda s: (s.after, s.until)):
-        if all(seq in found for seq in range(stretch.after + 1, stretch.until + 1)):
-            continue
-        for header, record in reader.all_of(stretch):
-            if header.seq <= stretch.until and header.seq not in found:
-                meta = peek(record[RECORD_HEADER_LENGTH:], header, f"commit {header.seq}")
-                line = next(b.timeline for b in history if b.holds(header.seq))
-                commit = fmt.summarize(header, meta, names)
-                names |= {op.collection: op.name for op in commit.operations if op.collection and op.name}
-                found[header.seq] = TimedCommit(line, fmt.summarize(header, meta, names))
+    held = sorted(stretches(holdings, history), key=lambda s: (s.after, s.until))
+    with reader.ahead(held):
+        for stretch in held:
+            if all(seq in found for seq in range(stretch.after + 1, stretch.until + 1)):
+                continue
+            for header, record in reader.all_of(stretch):
+                if header.seq <= stretch.until and header.seq not in found:
+                    meta = peek(record[RECORD_HEADER_LENGTH:], header, f"commit {header.seq}")
+                    line = next(b.timeline for b in history if b.holds(header.seq))
+                    commit = fmt.summarize(header, meta, names)
+                    names |= {op.collection: op.name for op in commit.operations if op.collection and op.name}
+                    found[header.seq] = TimedCommit(line, fmt.summarize(header, meta, names))
     return commit_log.table([found[seq] for seq in sorted(found)])

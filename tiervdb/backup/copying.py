@@ -7,13 +7,13 @@ copies. What an expiry took from the destination does not come back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import msgspec
 
-from tiervdb.backup import archive_reader, holdings, leases, listing
+from tiervdb.backup import archive_reader, copied_log, holdings, leases, listing
 from tiervdb.backup.backup_plan import Content
 from tiervdb.backup.copy_objects import CopyWish, ObjectCopier
 from tiervdb.backup.holdings import Holdings
@@ -115,12 +115,13 @@ class _Run:
         damaged = len(self._damage)
         unreadable: list[str] = []  # known as damage already
         every = archive_reader.headers(self._source, timeline, holdings.SHARD, lambda key, _: unreadable.append(key))
-        have = {part.n: part for part in archive_reader.headers(self._target, timeline, holdings.SHARD)}
+        have = archive_reader.headers(self._target, timeline, holdings.SHARD)
         for part in every:
-            if part.n in have and have[part.n] != part:
-                raise self._conflict(f"part {part.n} of timeline {timeline}")
-            if part.n not in have and not self._is_needless(part, have):
-                self._try_part(part)
+            inside = [other for other in have if other.n <= part.through and part.n <= other.through]
+            if not copied_log.agree(part, inside):
+                raise self._conflict(part.where)
+            if not copied_log.holds(inside, part) and not self._is_needless(part, have):
+                self._try_part(part, inside)
         complete = held.archived[timeline].complete
         if complete is not None and not unreadable and len(self._damage) == damaged:
             self._target.replace(paths.CompleteKey(timeline, holdings.SHARD).key, complete)
@@ -177,28 +178,31 @@ class _Run:
 
     # -- the log
 
-    def _is_needless(self, part: PartHeader, have: Collection[int]) -> bool:
+    def _is_needless(self, part: PartHeader, have: Sequence[PartHeader]) -> bool:
         """Before all that the target holds: an expiry took it from there."""
         bases = [holdings.shard_of(backup).flushed_seq for backup in self._there]
-        return bool(have and bases) and part.n < min(have) and part.last_seq <= min(bases)
+        return bool(have and bases) and part.through < have[0].n and part.last_seq <= min(bases)
 
-    def _try_part(self, part: PartHeader) -> None:
+    def _try_part(self, part: PartHeader, inside: Sequence[PartHeader]) -> None:
         try:
-            self._part(part)
+            self._part(part, inside)
             self.parts += 1
         except CorruptionError as error:
             self._damage.append(error)
 
-    def _part(self, part: PartHeader) -> None:
-        key = paths.PartKey(part.timeline, part.shard, part.n).key
+    def _part(self, part: PartHeader, inside: Sequence[PartHeader]) -> None:
+        key = part.key
         body = b"" if part.kind != "records" else archive_reader.body(self._source, part)
+        if not copied_log.agree_within(part, body, inside):
+            raise self._conflict(part.where)
         packed = archive_reader.packed(self._target, key, body) if part.kind == "records" else b""
         head = self._target.seal(f"{key}#head", local_documents.encode(part))
         self.objects.pace.request(len(packed))
         try:
             self._target.store.put_if_absent(key, wal_part.join(head, packed))
         except ObjectExistsError as error:
-            if archive_reader.header(self._target, part.timeline, part.shard, part.n) != part:
+            there = archive_reader.header(self._target, key)
+            if there is None or not copied_log.agree(part, [there]):
                 raise self._conflict(key) from error
         if part.kind == "records" and archive_reader.body(self._target, part) != body:
             raise CorruptionError(f"{key} did not come back from {self._target.url} as it was written")

@@ -22,7 +22,6 @@ from tiervdb.backup.drill_scratch import DATABASE, Scratch
 from tiervdb.backup.drill_words import sentences
 from tiervdb.backup.hydrate import Hydrator
 from tiervdb.backup.opened import OpenRepository
-from tiervdb.backup.origin import is_origin
 from tiervdb.backup.pace import UNLIMITED, Limits
 from tiervdb.backup.restore_plan import RestorePlan
 from tiervdb.backup.sending import Progress
@@ -134,13 +133,11 @@ class _Drill:
                 raise
             self._failed(error)
             return
-        backups = [] if is_origin(plan.backup) else [plan.backup.id]
-        timelines = {step.stretch.part.timeline for step in plan.steps if step.stretch.part is not None}
         self._note(timeline=plan.timeline, seq=plan.seq, backup=plan.backup.id)
         try:
             # The restore has a lease of its own; this one is for the checks after it, which read the repository, too.
-            with leases.take(self._vault, "restore", backups=backups, timelines=sorted(timelines)):
-                self._restore_and_check(held, plan, scratch)
+            with leases.take(self._vault, "restore", backups=restore.backups(plan), timelines=restore.timelines(plan)):
+                self._restore_and_check(held, restore.as_listed(self._vault, plan), scratch)
         except TiervdbError as error:
             self._failed(error)
 

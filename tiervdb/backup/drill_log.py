@@ -128,10 +128,9 @@ def _expected(plan: RestorePlan, held: Holdings) -> dict[int, set[tuple[str, str
         part = stretch.part
         if part is None:
             continue
-        name = f"part {part.n} of timeline {part.timeline}"
-        found.setdefault(part.first_seq - 1, set()).add((name, part.before))
+        found.setdefault(part.first_seq - 1, set()).add((part.where, part.before))
         if stretch.until == part.last_seq:
-            found.setdefault(part.last_seq, set()).add((name, part.after))
+            found.setdefault(part.last_seq, set()).add((part.where, part.after))
     return found
 
 
@@ -152,7 +151,7 @@ def _ahead(chain: bytes, plan: RestorePlan, reader: LogReader) -> Iterator[str]:
 def _end_of(stretch: Stretch) -> tuple[str, str]:
     """The running hash at the end of the object that holds a stretch, and what that is."""
     if stretch.part is not None:
-        return stretch.part.after, f"part {stretch.part.n} of timeline {stretch.part.timeline}"
+        return stretch.part.after, stretch.part.where
     assert stretch.backup is not None
     return shard_of(stretch.backup).chain, f"backup {stretch.backup.id}"
 

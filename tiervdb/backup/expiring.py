@@ -9,7 +9,7 @@ from datetime import datetime
 
 import numpy as np
 
-from tiervdb.backup import expiry, holdings, holds, leases, listing, locking, retention, windows
+from tiervdb.backup import expiry, holdings, holds, leases, listing, locking, merging, retention, windows
 from tiervdb.backup.catalog import publishing
 from tiervdb.backup.catalog.facts import Facts
 from tiervdb.backup.expiry import Protected
@@ -53,8 +53,9 @@ class ExpiryResult:
     """What was, or with ``dry_run`` would be, unlisted and deleted. Objects that others still need stay.
 
     ``backups``: ids. ``objects``, ``bytes``: of backups; ``parts``: of the archived log. ``decisions``: about every
-    listed backup, newest first. ``vanishing``: what can be restored now, and not afterwards. ``locked_objects``: those
-    that the store refuses to delete for the policy's ``lock`` from now on.
+    listed backup, newest first. ``vanishing``: what can be restored now, and not afterwards. ``merged_parts``: of the
+    log that stays, and became part of fewer and larger objects. ``locked_objects``: those that the store refuses to
+    delete for the policy's ``lock`` from now on.
     """
 
     backups: tuple[str, ...]
@@ -64,6 +65,7 @@ class ExpiryResult:
     dry_run: bool
     decisions: tuple[ExpiryDecision, ...]
     vanishing: tuple[RestorableWindow, ...]
+    merged_parts: int = 0
     locked_objects: int = 0
 
 
@@ -83,7 +85,9 @@ def plan(found: Facts, what: Policy | Named) -> ExpiryResult:
         for timeline, seq in decided.log_from.items()
         if timeline in held.archived and timeline not in protected.timelines
     )
-    return _result(decided, objects, size, parts, dry_run=True)
+    kept = retention.rest(held, decided.expiring, decided.log_from)
+    merged = sum(map(len, merging.plan_all(kept, found.now_us)))
+    return _result(decided, objects, size, parts, dry_run=True, merged=merged)
 
 
 def run(vault: Vault, what: Policy | Named, cold: Callable[[str], ObjectStore]) -> ExpiryResult:
@@ -97,6 +101,7 @@ def run(vault: Vault, what: Policy | Named, cold: Callable[[str], ObjectStore]) 
     sizes = {found.key: found.size for found in vault.store.list(paths.DATA)}
     _require_good_one(vault, held, decided.expiring, sizes)
     kept = retention.rest(held, decided.expiring, decided.log_from)
+    merged = sum(len(group) for group in merging.plan_all(kept, vault.clock.now_us()) if merging.write(vault, group))
     locked = 0
     if isinstance(what, Policy) and what.lock is not None:
         locked = locking.extend(vault, held, kept, vault.clock.now_us() + what.us("lock"))
@@ -108,9 +113,10 @@ def run(vault: Vault, what: Policy | Named, cold: Callable[[str], ObjectStore]) 
     read = _protected(vault).backups  # after: whoever reads takes a lease first, and looks then
     release_references([backup for backup in gone if backup.id not in read], cold)
     swept = expiry.sweep(vault, decided.log_from)
+    merging.delete_replaced(vault)
     _sweep_catalogs(vault)
     size = sum(sizes.get(key, 0) for key in swept.objects)
-    return _result(decided, len(swept.objects), size, len(swept.parts), dry_run=False, locked=locked)
+    return _result(decided, len(swept.objects), size, len(swept.parts), dry_run=False, merged=merged, locked=locked)
 
 
 def _protected(vault: Vault) -> Protected:
@@ -196,7 +202,7 @@ def _freed(found: Facts, expiring: Sequence[str], protected: Protected) -> tuple
 
 
 def _result(
-    decided: RetentionPlan, objects: int, size: int, parts: int, *, dry_run: bool, locked: int = 0
+    decided: RetentionPlan, objects: int, size: int, parts: int, *, dry_run: bool, merged: int, locked: int = 0
 ) -> ExpiryResult:
     return ExpiryResult(
         backups=decided.expiring,
@@ -209,5 +215,6 @@ def _result(
             for d in decided.decisions
         ),
         vanishing=tuple(window_value(window) for window in decided.vanishing),
+        merged_parts=merged,
         locked_objects=locked,
     )

@@ -142,7 +142,7 @@ def _needless_parts(
         bound = needed.get(timeline, -1) if log_from is None else log_from.get(timeline, -1)
         for part in archived.parts[:-1]:
             if part.last_seq <= bound:
-                yield paths.PartKey(timeline, part.shard, part.n).key
+                yield part.key
 
 
 def _uploaders(vault: Vault) -> dict[str, list[str]]:

@@ -77,6 +77,8 @@ def _meaning(key: paths.RepositoryKey | None) -> tuple[str, str]:
             return id, BACKUP_ADVICE
         case paths.PartKey(timeline, _, n):
             return f"timeline {timeline[:_SHOWN]} from its part {n} on", _PART_ADVICE
+        case paths.MergedKey(timeline, _, first, last):
+            return f"timeline {timeline[:_SHOWN]} from its part {first} to {last}", _PART_ADVICE
         case paths.ExpirationKey(id):
             return f"the reason why backup {id} is not listed", _DOCUMENT_ADVICE
         case paths.TimelineKey(id):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+from tiervdb.backup import log_cover
 from tiervdb.backup.holdings import Holdings
 from tiervdb.backup.vault import Vault
 from tiervdb.errors import CorruptionError, ObjectNotFoundError
@@ -23,6 +24,7 @@ def extend(vault: Vault, held: Holdings, kept: Holdings, until_us: int) -> int:
     if store is None:
         return 0
     going = set(_part_keys(held)) - set(_part_keys(kept))
+    going |= log_cover.superseded(entry.key for entry in vault.store.list(paths.WAL))
     keys = {*_keys(kept), *_listed(vault, going)}
     _retain_all(store, sorted(keys), until_us, vault.url)
     return len(keys)
@@ -54,8 +56,8 @@ def _keys(kept: Holdings) -> Iterator[str]:
 
 
 def _part_keys(found: Holdings) -> Iterator[str]:
-    for timeline, archived in found.archived.items():
-        yield from (paths.PartKey(timeline, part.shard, part.n).key for part in archived.parts)
+    for archived in found.archived.values():
+        yield from (part.key for part in archived.parts)
 
 
 def _listed(vault: Vault, going: set[str]) -> Iterator[str]:

@@ -20,6 +20,7 @@ from tiervdb.backup import (
     holds,
     leases,
     listing,
+    merging,
     opened,
     recorded,
     resolve,
@@ -36,6 +37,7 @@ from tiervdb.backup.expiring import ExpiryResult, Named
 from tiervdb.backup.holds import Hold
 from tiervdb.backup.keys import Key
 from tiervdb.backup.log_reader import LogReader
+from tiervdb.backup.merging import MergeResult
 from tiervdb.backup.opened import OpenRepository
 from tiervdb.backup.pace import UNLIMITED, Limits
 from tiervdb.backup.policy import Policy
@@ -362,6 +364,14 @@ class Repository:
         done = recorded.expire(self.open().vault, wish, self._cold_store)
         self.after_operation()
         return done
+
+    def merge_log(self, *, dry_run: bool = True) -> MergeResult:
+        """Merges small parts of the archived log that are older than an hour into larger objects, which restores and
+        the catalog read with fewer requests; with ``dry_run=False`` does it, and deletes the parts.
+
+        Nothing that can be restored changes. ``expire`` does it, too. Needs a key that may delete.
+        """
+        return merging.run(self.open().vault, dry_run=dry_run)
 
     def hold(self, backup: str | None = None, *, label: str | None = None, reason: str) -> Hold:
         """Keeps a backup, given by id, its beginning, or label, from expiring; or all of a ``label``, also later ones.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tiervdb.backup import archive_reader, fetching, hydrate, leases, origin, restore_cold
+from tiervdb.backup import archive_reader, fetching, holdings, hydrate, leases, origin, restore_cold, restore_plan
 from tiervdb.backup.destination import Destination
 from tiervdb.backup.fetching import Fetched
 from tiervdb.backup.holdings import shard_of
@@ -33,7 +33,7 @@ from tiervdb.format import manifest as manifests
 from tiervdb.format import paths
 from tiervdb.format.documents import Identity
 from tiervdb.format.manifest import Manifest
-from tiervdb.format.repository_documents import BackupFile, HydrationDocument
+from tiervdb.format.repository_documents import BackupFile, HydrationDocument, PartHeader
 from tiervdb.format.wal_body import op_collection
 from tiervdb.format.wal_header import RECORD_HEADER_LENGTH
 from tiervdb.format.wal_record import peek
@@ -77,8 +77,8 @@ def restore(
     if lock is None:
         raise DatabaseLockedError(f"another restore to {where.parent.path(where.name)} is running; wait for it")
     try:
-        with leases.take(vault, "restore", backups=_backups(plan), timelines=_timelines(plan)):
-            _require_listed(vault, plan)
+        with leases.take(vault, "restore", backups=backups(plan), timelines=timelines(plan)):
+            plan = as_listed(vault, plan)
             return _Run(vault, opened.id, where, staging, progress).finish(plan, settle, finish)
     finally:
         lock.release()
@@ -94,6 +94,7 @@ class _Run:
         self._staging = staging
         self._progress = progress
         self._path = str(where.parent.path(where.name))
+        self._reader = LogReader(vault)
 
     def finish(self, plan: RestorePlan, settle: Settle | None, finish: Finish | None) -> Restored:
         self._clean_up(plan)
@@ -134,7 +135,7 @@ class _Run:
         files = [file for file in plan.files if file.role == "local"]
         now = files
         if self._where.lazy:
-            now = hydrate.before_opening(files, manifest, written_collections(LogReader(self._vault), plan))
+            now = hydrate.before_opening(files, manifest, written_collections(self._reader, plan))
         have = self._where.parent.sub(self._where.name) if self._where.delta else None
         got = fetching.fetch_files(self._vault, now, self._staging, have, self._where.limits, self._progress)
         names = {file.name for file in now}
@@ -144,7 +145,7 @@ class _Run:
         """Says in the directory what is still to come, and pins it in the repository."""
         if not later:
             return
-        pin = leases.pin(self._vault, identity.database_id, self._path, _backups(plan), [])
+        pin = leases.pin(self._vault, identity.database_id, self._path, backups(plan), [])
         document = HydrationDocument(
             url=self._vault.url, repository=self._repository_id, pin=pin.id, files=tuple(later)
         )
@@ -152,8 +153,7 @@ class _Run:
 
     def _log(self, plan: RestorePlan, manifest: Manifest, identity: Identity) -> int:
         """Writes the log after the manifest; the commit time at its end."""
-        reader = LogReader(self._vault)
-        records = (record for step in plan.steps for record in reader.records(step))
+        records = (record for step in plan.steps for record in self._reader.records(step))
         checked = require_chain(manifest.chain, records, f"the log in {self._vault.url}")
         time_us, seq = manifest.flushed_time_us, manifest.flushed_seq
         made = log_files.rebuilt(
@@ -163,10 +163,11 @@ class _Run:
             timeline=identity.timeline.id,
             chain=manifest.chain,
         )
-        for name, data in made:
-            self._staging.write_atomic(name, data)
-            for header, _ in log_files.records_of_file(data, name):
-                seq, time_us = header.seq, header.time_us
+        with self._reader.ahead([step.stretch for step in plan.steps]):
+            for name, data in made:
+                self._staging.write_atomic(name, data)
+                for header, _ in log_files.records_of_file(data, name):
+                    seq, time_us = header.seq, header.time_us
         if seq != plan.seq:
             raise CorruptionError(f"the log in {self._vault.url} ends at commit {seq}, before {plan.seq}")
         return time_us
@@ -186,12 +187,12 @@ class _Run:
 
 def written_collections(reader: LogReader, plan: RestorePlan) -> frozenset[int]:
     """The collections that the log after the backup's manifest writes to."""
-    found: set[int] = set()
-    for step in plan.steps:
-        for header, record in reader.records(step):
+    written: set[int] = set()
+    with reader.ahead([step.stretch for step in plan.steps]):
+        for header, record in (found for step in plan.steps for found in reader.records(step)):
             meta = peek(record[RECORD_HEADER_LENGTH:], header, f"commit {header.seq}")
-            found |= {collection for op in meta.ops if (collection := op_collection(op)) is not None}
-    return frozenset(found)
+            written |= {collection for op in meta.ops if (collection := op_collection(op)) is not None}
+    return frozenset(written)
 
 
 def read_manifest(vault: Vault, plan: RestorePlan) -> Manifest:
@@ -238,23 +239,29 @@ def settled(cold: Identity, identity: Identity, seq: int, time_us: int) -> Ident
     return msgspec.structs.replace(identity, timeline=timeline, cold_url=cold.cold_url, borrowed=cold.borrowed)
 
 
-def _backups(plan: RestorePlan) -> list[str]:
+def backups(plan: RestorePlan) -> list[str]:
+    """What a lease names for a restore."""
     return [] if is_origin(plan.backup) else [plan.backup.id]
 
 
-def _timelines(plan: RestorePlan) -> list[str]:
-    return sorted({step.stretch.part.timeline for step in plan.steps if step.stretch.part is not None})
+def timelines(plan: RestorePlan) -> list[str]:
+    """The same, of those whose log it may read."""
+    return sorted(branch.timeline for branch in plan.point.history)
 
 
-def _require_listed(vault: Vault, plan: RestorePlan) -> None:
-    """What the plan names may have gone until its lease was there."""
+def as_listed(vault: Vault, plan: RestorePlan) -> RestorePlan:
+    """The plan as the repository is now that a lease keeps it: parts of its log may have been merged since, and are
+    about to be deleted. OutsideWindowError if what it needs has expired."""
     if not is_origin(plan.backup) and not is_listed(vault, plan.backup.id):
         raise OutsideWindowError(f"backup {plan.backup.id} was expired just now; plan the restore again")
-    parts = [part for step in plan.steps if (part := step.stretch.part) is not None]
-    for timeline in {part.timeline for part in parts}:
-        there = archive_reader.numbers(vault, timeline, shard_of(plan.backup).shard)
-        if any(part.n not in there for part in parts if part.timeline == timeline):
-            raise OutsideWindowError("part of the log that it needs was expired just now; plan the restore again")
+    parts: dict[str, list[PartHeader]] = {}
+    for step in plan.steps:
+        if step.stretch.part is not None:
+            parts.setdefault(step.stretch.part.timeline, []).append(step.stretch.part)
+    shard = shard_of(plan.backup).shard
+    if all(archive_reader.stand(vault, timeline, shard, some) for timeline, some in parts.items()):
+        return plan
+    return restore_plan.with_log_of(holdings.readable(vault)[0], plan)
 
 
 def _check_target(where: Destination) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tiervdb.backup import resolve
@@ -80,6 +80,15 @@ def plan(holdings: Holdings, point: Point) -> RestorePlan:
         f"{'part of the log before it is missing' if candidates else 'no backup is old enough'}; "
         f"{resolve.nearest(holdings, point.seq, point.time_us)}"
     )
+
+
+def with_log_of(holdings: Holdings, planned: RestorePlan) -> RestorePlan:
+    """The same, with the log as it lies now. OutsideWindowError if some of it is gone."""
+    held = stretches(holdings, planned.point.history)
+    steps = chain_of(held, shard_of(planned.backup).flushed_seq, planned.point.seq)
+    if steps is None:
+        raise OutsideWindowError("part of the log that it needs was expired just now; plan the restore again")
+    return replace(planned, steps=tuple(steps))
 
 
 def _candidates(holdings: Holdings, history: Sequence[Branch], seq: int) -> list[BackupDocument]:

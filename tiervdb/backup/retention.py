@@ -84,9 +84,9 @@ def rest(held: Holdings, gone: Iterable[str], log_from: Mapping[str, int]) -> Ho
     return Holdings(held.lineage, tuple(b for b in held.backups if b.id not in gone), archived)
 
 
-def needless(found: Archived, seq: int) -> list[int]:
-    """The numbers of the parts that hold nothing after a seq, but for the last part of all."""
-    return [part.n for part in found.parts[:-1] if part.last_seq <= seq]
+def needless(found: Archived, seq: int) -> list[PartHeader]:
+    """The parts that hold nothing after a seq, but for the last part of all."""
+    return [part for part in found.parts[:-1] if part.last_seq <= seq]
 
 
 def lost(before: Sequence[Window], after: Sequence[Window]) -> list[Window]:
@@ -270,7 +270,7 @@ def _decision(backup: BackupDocument, reasons: Sequence[str], ignored: bool, pol
 
 def _parts_after(found: Archived, seq: int) -> tuple[PartHeader, ...]:
     gone = set(needless(found, seq))
-    return tuple(part for part in found.parts if part.n not in gone)
+    return tuple(part for part in found.parts if part not in gone)
 
 
 def _require(held: Holdings, after: Holdings, policy: Policy, now_us: int) -> None:

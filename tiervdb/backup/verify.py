@@ -142,18 +142,19 @@ class _Run:
 
     def _chain(self, parts: Sequence[PartHeader]) -> None:
         for before, part in pairwise(parts):
-            if part.n != before.n + 1:
+            if part.n > before.through + 1:
                 self._missing_parts(before, part)
-            elif part.first_seq != before.last_seq + 1 or part.before != before.after:
-                where = paths.PartKey(part.timeline, part.shard, part.n).key
+            elif part.n == before.through + 1 and (
+                part.first_seq != before.last_seq + 1 or part.before != before.after
+            ):
                 depends = [log_from(part.timeline, part.first_seq)]
-                self._findings.add(where, f"it does not follow part {before.n}", depends, LOG_ADVICE)
+                self._findings.add(part.key, f"it does not follow part {before.through}", depends, LOG_ADVICE)
 
     def _missing_parts(self, before: PartHeader, after: PartHeader) -> None:
-        between = [paths.PartKey(after.timeline, after.shard, n).key for n in range(before.n + 1, after.n)]
+        between = [paths.PartKey(after.timeline, after.shard, n).key for n in range(before.through + 1, after.n)]
         missing = [key for key in between if key not in self._findings.objects]
         if missing:
-            what = f"parts {before.n + 1} to {after.n - 1} are missing"
+            what = f"parts {before.through + 1} to {after.n - 1} are missing"
             self._findings.add(missing[0], what, [log_from(after.timeline, before.last_seq + 1)], LOG_ADVICE)
 
 

@@ -18,7 +18,6 @@ from tiervdb.backup.leases import Renew
 from tiervdb.backup.sending import Progress
 from tiervdb.backup.vault import Vault
 from tiervdb.errors import CorruptionError, ObjectNotFoundError
-from tiervdb.format import repository_paths as paths
 from tiervdb.format.repository_documents import BackupFile, PartHeader, StoredObject
 from tiervdb.storage.object_store import ObjectStore
 from tiervdb.storage.os_errors import os_errors
@@ -71,8 +70,7 @@ def of_part(vault: Vault, part: PartHeader) -> Reading:
     def check() -> None:
         archive_reader.body(vault, part)
 
-    key = paths.PartKey(part.timeline, part.shard, part.n).key
-    return Reading(key, part.length, check, [log_from(part.timeline, part.first_seq)], LOG_ADVICE)
+    return Reading(part.key, part.length, check, [log_from(part.timeline, part.first_seq)], LOG_ADVICE)
 
 
 def read(

@@ -27,6 +27,7 @@ from tiervdb.format.wal_record import chain_next
 from tiervdb.storage.local_dir import LocalDir
 
 PART_BYTES = 64 << 20
+LOOK_AGAIN_US = 1_800_000_000  # after so long without contact; merged parts are twice as old (merging.YOUNG_US)
 _log = logging.getLogger("tiervdb")
 
 
@@ -73,6 +74,7 @@ class Archiver:
         self._position: ArchivePosition | None = None
         self._stopped: Exception | None = None
         self._completed_us = 0
+        self._contact_us = 0
 
     @property
     def position(self) -> ArchivePosition | None:
@@ -123,13 +125,19 @@ class Archiver:
     # -- shipping
 
     def _ship(self, until: int | None) -> ArchivePosition:
-        position = self._position or self._find()
+        position = self._known() or self._find()
         end = self._source.fsynced() if until is None else until
         while position.seq < end:
             position = self._next(position, end)
             self._position = position
         self._position = position
         return position
+
+    def _known(self) -> ArchivePosition | None:
+        """Where the archive stands, unless that was found out long ago: a machine may have slept since, or been set
+        back, and the numbers that would tell may be merged by now."""
+        before, self._contact_us = self._contact_us, self._vault_of().clock.now_us()
+        return self._position if 0 <= self._contact_us - before <= LOOK_AGAIN_US else None
 
     def _find(self) -> ArchivePosition:
         """Where the archive stands, from its last part; this writer's epoch is taken before."""
@@ -193,7 +201,7 @@ class Archiver:
     def _taken(self, vault: Vault, position: ArchivePosition, n: int) -> ArchivePosition:
         """The number is there: what does it hold?"""
         source = self._source
-        there = archive_reader.header(vault, source.timeline, source.shard, n)
+        there = archive_reader.header(vault, paths.PartKey(source.timeline, source.shard, n).key)
         if there is None:
             raise ArchiveConflictError(f"{vault.url}: part {n} is there and is not; run `tiervdb doctor {vault.url}`")
         if there.kind == "fence":

@@ -264,6 +264,41 @@ class PartHeader(DocumentBase, frozen=True, kw_only=True, forbid_unknown_fields=
     length: int = 0
     created_us: int
 
+    @property
+    def through(self) -> int:
+        """The last number that it stands for."""
+        return self.n
+
+    @property
+    def key(self) -> str:
+        """Of its object."""
+        return paths.PartKey(self.timeline, self.shard, self.n).key
+
+    @property
+    def where(self) -> str:
+        """What it is, for people."""
+        numbers = f"part {self.n}" if self.n == self.through else f"parts {self.n} to {self.through}"
+        return f"{numbers} of timeline {self.timeline}"
+
+
+class MergedHeader(PartHeader, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The head of an object that holds the records of the parts ``n`` to ``last_n``, and stands for them all.
+
+    ``epoch`` and ``created_us`` are those of the last of them.
+    """
+
+    last_n: int
+
+    @property
+    def through(self) -> int:
+        """The last number that it stands for."""
+        return self.last_n
+
+    @property
+    def key(self) -> str:
+        """Of its object."""
+        return paths.MergedKey(self.timeline, self.shard, self.n, self.last_n).key
+
 
 class HydrationDocument(DocumentBase, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """In the directory of a lazy restore: the files that may be missing here, and where they are.
@@ -369,6 +404,19 @@ def decode_complete(data: bytes, name: str) -> CompleteThrough:
 
 def decode_part_header(data: bytes, name: str) -> PartHeader:
     header = decode_as(data, name, PartHeader)
+    _check_part(header, name)
+    return header
+
+
+def decode_merged_header(data: bytes, name: str) -> MergedHeader:
+    header = decode_as(data, name, MergedHeader)
+    _check_part(header, name)
+    if header.kind != "records" or header.last_n <= header.n:
+        raise damaged(name, f"it names the {header.kind} of the parts {header.n} to {header.last_n}")
+    return header
+
+
+def _check_part(header: PartHeader, name: str) -> None:
     require_ids(name, header.database_id, header.timeline, header.writer)
     _require_hex(name, header.before, header.after)
     if len(header.before) != 64 or len(header.after) != 64:
@@ -377,7 +425,6 @@ def decode_part_header(data: bytes, name: str) -> PartHeader:
         raise damaged(name, f"it names the seqs {header.first_seq} to {header.last_seq}")
     if header.n < 1 or header.shard < 0 or header.length < 0:
         raise damaged(name, "a number in it is out of range")
-    return header
 
 
 def _check_backup(document: BackupDocument, name: str) -> None:

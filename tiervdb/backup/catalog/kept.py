@@ -33,6 +33,7 @@ _DECODERS: dict[type, msgspec.msgpack.Decoder[Any]] = {
     paths.RepositoryEpochKey: msgspec.msgpack.Decoder(documents.RepositoryEpoch),
     paths.OperationKey: msgspec.msgpack.Decoder(_OPERATION),
     paths.PartKey: msgspec.msgpack.Decoder(documents.PartHeader),
+    paths.MergedKey: msgspec.msgpack.Decoder(documents.MergedHeader),
 }
 
 

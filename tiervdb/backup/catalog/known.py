@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from tiervdb.backup import archive_reader
+from tiervdb.backup import archive_reader, log_cover
 from tiervdb.backup.vault import Vault
 from tiervdb.errors import CorruptionError, ObjectNotFoundError
 from tiervdb.format import repository_documents as documents
@@ -93,9 +93,16 @@ class Known:
         """Reads what is new, and forgets what is gone. What is damaged is left out, aloud."""
         there = {found.key for prefix in _PREFIXES for found in vault.store.list(prefix)}
         self._forget(self.entries.keys() - there)
-        new = [key for key in sorted(there - self.entries.keys()) if not isinstance(paths.parse(key), paths.MergedKey)]
-        for key, document in _read_all(vault, new):
-            self.add(key, document)
+        while True:
+            wanted = there - log_cover.superseded(there)
+            new = wanted - self.entries.keys()
+            for key, document in _read_all(vault, sorted(new)):
+                self.add(key, document)
+            broken = {key for key in new - self.entries.keys() if isinstance(paths.parse(key), paths.MergedKey)}
+            if not broken:
+                break
+            there -= broken  # the parts that it stands for may be there still
+        self._forget(self.entries.keys() - wanted)
 
     def add(self, key: str, document: Document) -> None:
         """Takes a document in; of a backup, its list is folded."""
@@ -215,6 +222,6 @@ def _read(vault: Vault, key: str) -> Document | None:
             return vault.read(key, documents.decode_epoch)
         case paths.OperationKey():
             return vault.read(key, operations.decode_operation)
-        case paths.PartKey(timeline, shard, n):
-            return archive_reader.header(vault, timeline, shard, n)
+        case paths.PartKey() | paths.MergedKey():
+            return archive_reader.header(vault, key)
     return None

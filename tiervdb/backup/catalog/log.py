@@ -45,17 +45,23 @@ class LogContents:
                 self._collections.setdefault((backup.database_id, collection.id), collection.name)
         for timeline in held.lineage.timelines.values():
             history = held.lineage.history(timeline.timeline.id)
-            for stretch in _own(held, history):
-                self._take(reader, stretch, history[0], timeline.database_id)
+            wanted = [stretch for stretch in _own(held, history) if self._wants(stretch, history[0])]
+            with reader.ahead(wanted):
+                for stretch in wanted:
+                    self._take(reader, stretch, history[0], timeline.database_id)
         for gone in self.commits.keys() - self._held:
             del self.commits[gone]
             self.names.pop(gone, None)
 
+    def _wants(self, stretch: Stretch, own: Branch) -> bool:
+        """Whether a stretch, which is held, has commits that are not known yet."""
+        commits = {(own.timeline, seq) for seq in _seqs(stretch, own)}
+        self._held |= commits
+        return not commits <= self.commits.keys()
+
     def _take(self, reader: LogReader, stretch: Stretch, own: Branch, database_id: str) -> None:
-        seqs = range(max(stretch.after, own.low) + 1, stretch.until + 1)
-        wanted = {(own.timeline, seq) for seq in seqs}
-        self._held |= wanted
-        if wanted <= self.commits.keys():
+        seqs = _seqs(stretch, own)
+        if all((own.timeline, seq) in self.commits for seq in seqs):
             return
         try:
             records = reader.all_of(stretch)
@@ -79,6 +85,11 @@ class LogContents:
                 name = found.snapshot.name if isinstance(found, CreateSnapshot) else found.name
                 told = NamedState(own.timeline, name, header.seq, state)
                 self.names.setdefault((own.timeline, header.seq), []).append(told)
+
+
+def _seqs(stretch: Stretch, own: Branch) -> range:
+    """Those that a stretch holds of the timeline itself."""
+    return range(max(stretch.after, own.low) + 1, stretch.until + 1)
 
 
 def _own(held: Holdings, history: tuple[Branch, ...]) -> Iterator[Stretch]:

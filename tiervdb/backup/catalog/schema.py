@@ -176,11 +176,12 @@ TABLES: dict[str, TableSpec] = {
         ),
     ),
     "wal_files": TableSpec(
-        "The parts of the archived log.",
+        "The parts of the archived log; those that were merged into one object are one row.",
         (
             ("timeline", TEXT, "whose log it is"),
             ("shard", INTEGER, "number"),
-            ("n", INTEGER, "number of the part, without gaps"),
+            ("n", INTEGER, "number of the part, without gaps; of parts that were merged, the first"),
+            ("last_n", INTEGER, "of parts that were merged into one object, the last; else n"),
             ("kind", TEXT, "records, gap (given up) or fence (the end)"),
             ("first_seq", INTEGER, "first commit in it"),
             ("last_seq", INTEGER, "last commit in it"),

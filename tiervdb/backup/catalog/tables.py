@@ -15,7 +15,6 @@ from tiervdb.backup.catalog.operation_rows import by, operations
 from tiervdb.backup.catalog.schema import TABLES
 from tiervdb.backup.holdings import SHARD, Archived, shard_of
 from tiervdb.backup.origin import ORIGIN
-from tiervdb.format import repository_paths as paths
 from tiervdb.format.repository_documents import BackupCollection, BackupDocument, Expiration, PartHeader
 from tiervdb.format.repository_operations import CloneOperation, CopyOperation, RestoreOperation
 
@@ -152,6 +151,7 @@ def _part_rows(found: Facts) -> Iterator[Row]:
             "timeline": part.timeline,
             "shard": part.shard,
             "n": part.n,
+            "last_n": part.through,
             "kind": part.kind,
             "first_seq": part.first_seq,
             "last_seq": part.last_seq,
@@ -162,7 +162,7 @@ def _part_rows(found: Facts) -> Iterator[Row]:
             "bytes": part.length,
             "epoch": part.epoch,
             "chain": part.after,
-            "object": paths.PartKey(part.timeline, part.shard, part.n).key,
+            "object": part.key,
         }
 
 

@@ -1,0 +1,55 @@
+"""Whether two repositories hold the same log, where the parts of one may be merged in the other. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tiervdb.engine.log_files import split
+from tiervdb.format.repository_documents import PartHeader
+from tiervdb.format.wal_record import chain_next
+
+
+def holds(found: Sequence[PartHeader], part: PartHeader) -> bool:
+    """Whether these, in order, stand for all numbers of a part."""
+    reached = part.n - 1
+    for other in found:
+        if other.n > reached + 1:
+            return False
+        reached = max(reached, other.through)
+    return reached >= part.through
+
+
+def agree(part: PartHeader, found: Sequence[PartHeader]) -> bool:
+    """Whether nothing that the heads say of the same numbers differs."""
+    return all(_agree(part, other) for other in found)
+
+
+def agree_within(part: PartHeader, records: bytes, found: Sequence[PartHeader]) -> bool:
+    """Whether the running hashes of these are those of the records of a part, wherever they begin or end in it.
+
+    A fence or a gap where a part has records is another history.
+    """
+    if any(other.kind != part.kind for other in found):
+        return False
+    if part.kind != "records" or not found:
+        return True
+    chain = bytes.fromhex(part.before)
+    chains = {part.first_seq - 1: part.before}
+    for header, record in split(records, part.where):
+        chain = chain_next(chain, record)
+        chains[header.seq] = chain.hex()
+    return all(
+        chains.get(other.first_seq - 1, other.before) == other.before
+        and chains.get(other.last_seq, other.after) == other.after
+        for other in found
+    )
+
+
+def _agree(one: PartHeader, other: PartHeader) -> bool:
+    if (one.n, one.through) == (other.n, other.through) and one.n == one.through:
+        return one == other  # a part keeps its head wherever it is
+    if one.kind != other.kind:
+        return False
+    begins = one.n != other.n or (one.first_seq, one.before) == (other.first_seq, other.before)
+    ends = one.through != other.through or (one.last_seq, one.after) == (other.last_seq, other.after)
+    return begins and ends
