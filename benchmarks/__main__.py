@@ -12,7 +12,7 @@ from benchmarks.prepare import forget_ours
 
 ALL = (
     *("opening", "commits", "hot", "filtered", "cold", "cold_load", "building", "untuned"),
-    *("recovery", "recovery_latency", "catalog"),
+    *("recovery", "recovery_latency", "archived_log", "catalog"),
 )
 
 

@@ -449,7 +449,7 @@ def test_what_is_merged(log: list[PartHeader]) -> None:
 
 
 def test_no_record_is_written_often() -> None:
-    """A year of parts of 40 KB each minute, merged each hour: few objects, and each byte written a few times."""
+    """Sixty days of a part of 40 KB each minute, merged each hour: few objects, and each byte written a few times."""
     rng = np.random.default_rng(1)
     log: list[PartHeader] = []
     written = made = n = 0

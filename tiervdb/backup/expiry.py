@@ -13,11 +13,14 @@ from dataclasses import dataclass, replace
 from tiervdb.backup import holdings, leases
 from tiervdb.backup.holdings import Holdings, shard_of
 from tiervdb.backup.origin import is_origin
+from tiervdb.backup.side_by_side import each
 from tiervdb.backup.vault import Vault
 from tiervdb.errors import ObjectExistsError
 from tiervdb.format import repository_documents as documents
 from tiervdb.format import repository_paths as paths
 from tiervdb.format.repository_documents import BackupDocument, Expiration, Lease, RepositoryPin, Tombstone
+
+_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,7 @@ def sweep(vault: Vault, log_from: Mapping[str, int] | None = None) -> SweepPlan:
         leases=again.leases,
         give_up=tuple(given_up),
     )
-    for key in (*done.objects, *done.parts, *done.leases):
-        vault.store.delete(key)
+    each(vault.store.delete, (*done.objects, *done.parts, *done.leases), _AT_ONCE, "tiervdb-expiry")
     return done
 
 

@@ -27,7 +27,7 @@ from tiervdb.format.repository_documents import Lease, MergedHeader, PartHeader,
 
 FEWEST = 8  # parts that are worth a merge
 YOUNG_US = 3_600_000_000  # younger parts stay: a writer looks where its archive ends at least so often
-_READERS = 8
+_AT_ONCE = 32
 _log = logging.getLogger("tiervdb")
 
 
@@ -69,7 +69,7 @@ def plan(parts: Sequence[PartHeader], now_us: int) -> list[tuple[PartHeader, ...
 def write(vault: Vault, group: Sequence[PartHeader]) -> bool:
     """Makes one object of some parts; False where they cannot be read."""
     try:
-        records = b"".join(each(lambda part: archive_reader.body(vault, part), group, _READERS, "tiervdb-merge"))
+        records = b"".join(each(lambda part: archive_reader.body(vault, part), group, _AT_ONCE, "tiervdb-merge"))
     except CorruptionError as error:
         _log.warning("%s: a part of the log is left unmerged: %s", vault.url, error)
         return False
@@ -88,8 +88,7 @@ def delete_replaced(vault: Vault) -> int:
     protected = {timeline for holder in holders for timeline in holder.timelines}
     logs = log_cover.by_log(entry.key for entry in vault.store.list(paths.WAL))
     gone = [key for (timeline, _), log in logs.items() if timeline not in protected for key in _replaced(vault, log)]
-    for key in gone:
-        vault.store.delete(key)
+    each(vault.store.delete, gone, _AT_ONCE, "tiervdb-merge")
     return len(gone)
 
 
