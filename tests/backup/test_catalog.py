@@ -12,11 +12,12 @@ from tests.backup.test_backup import made
 from tests.backup.test_catalog_world import Story, rows, told
 from tiervdb.backup import leases
 from tiervdb.backup.values import Backup, RestorableWindow
+from tiervdb.engine.identity import this_process
 from tiervdb.format import repository_documents as documents
 from tiervdb.format import repository_paths as paths
 from tiervdb.format.repository_documents import BackupDocument, BackupFile
 
-OWNER = leases.owner()
+OWNER = this_process()
 DONE_BY = {"user": OWNER.user, "host": OWNER.host, "version": OWNER.version}
 LATE = "f" * 32
 

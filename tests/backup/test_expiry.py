@@ -91,9 +91,9 @@ def test_leases_and_pins_are_honoured(world: World, db: Database) -> None:
     assert world.repository().expire([first.id], dry_run=False).objects == 0
     lease.release()
     pin = leases.pin(vault, "0" * 32, "/lazy", [first.id], [])
-    assert expiry.sweep(vault).objects == ()
+    assert expiry.sweep(vault, {}).objects == ()
     leases.unpin(vault, pin.id)
-    assert len(expiry.sweep(vault).objects) > 0
+    assert len(expiry.sweep(vault, {}).objects) > 0
     assert world.repository().verify(deep=True).ok
 
 
@@ -115,9 +115,9 @@ def test_what_a_dead_backup_left_goes_when_its_lease_is_over(world: World, db: D
         (world.folder / "db" / "backup.json").unlink()
         left = len(objects(world))
         vault = world.repository().open().vault
-        assert expiry.sweep(vault).objects == ()
+        assert expiry.sweep(vault, {}).objects == ()
         world.tick(leases.LEASE_SECONDS + 1)
-        done = expiry.sweep(vault)
+        done = expiry.sweep(vault, {})
         assert len(done.give_up) == 1
         assert len(objects(world)) == left - len(done.objects) < left
         assert list(vault.store.list(paths.LEASES)) == []

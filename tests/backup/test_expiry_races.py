@@ -20,12 +20,12 @@ from tests.support.turns import Plan, Turns, TurnStore
 from tiervdb.backup import expiry, holdings, merging, opened
 from tiervdb.backup.create import Wish
 from tiervdb.backup.create import create as create_backup
-from tiervdb.backup.leases import owner
 from tiervdb.backup.lineage import take_epoch
 from tiervdb.backup.pace import Limits
 from tiervdb.backup.repository import Repository
 from tiervdb.backup.source import Source
 from tiervdb.engine import identity as identities
+from tiervdb.engine.identity import this_process
 from tiervdb.engine.manifest_store import ManifestStore
 from tiervdb.errors import BackupNotFoundError, OutsideWindowError
 from tiervdb.storage.open import open_store
@@ -97,7 +97,7 @@ def back_up(race: Race, repository: Repository) -> None:
     source = Source(
         local, open_store(local.path("cold")), identity, manifest, manifest.flushed_seq, manifest.flushed_time_us, ()
     )
-    epoch = take_epoch(found.vault, identity, owner())
+    epoch = take_epoch(found.vault, identity, this_process())
     wish = Wish(limits=ONE)
     backup = create_backup(
         found.vault, source, wish, epoch, found.id, lambda: list(holdings.read(found.vault).backups), None
@@ -131,7 +131,7 @@ def expire(race: Race, repository: Repository) -> None:
     vault = repository.open().vault
     listed = [b for b in holdings.read(vault).backups if b.id == race.first_backup()]
     expiry.unlist(vault, listed, "a test")
-    expiry.sweep(vault)
+    expiry.sweep(vault, {})
 
 
 def expire_and_merge(race: Race, repository: Repository) -> None:

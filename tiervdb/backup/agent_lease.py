@@ -6,8 +6,8 @@ import hashlib
 
 import msgspec
 
-from tiervdb.backup import leases
 from tiervdb.backup.opened import OpenRepository
+from tiervdb.engine.identity import this_process
 from tiervdb.errors import CorruptionError, ObjectExistsError, ObjectNotFoundError, PreconditionFailedError
 from tiervdb.format import documents as local_documents
 from tiervdb.format import repository_documents as documents
@@ -23,7 +23,7 @@ class AgentLease:
     def __init__(self, opened: OpenRepository) -> None:
         self._vault = opened.vault
         id = hashlib.sha256(f"agent of {opened.id}".encode()).hexdigest()[:32]
-        self._lease = Lease(id=id, kind="agent", created_us=0, expires_us=0, owner=leases.owner())
+        self._lease = Lease(id=id, kind="agent", created_us=0, expires_us=0, owner=this_process())
         self._key = paths.LeaseKey(id).key
         self._held = False
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tiervdb.backup import holdings, leases, lineage, resolve, restore_plan, wal_archive
+from tiervdb.backup import holdings, lineage, resolve, restore_plan, wal_archive
 from tiervdb.backup.holdings import SHARD
 from tiervdb.backup.log_reader import LogReader
 from tiervdb.backup.opened import OpenRepository
@@ -19,6 +19,7 @@ from tiervdb.backup.restore_plan import RestorePlan
 from tiervdb.backup.vault import Vault
 from tiervdb.engine import identity as identities
 from tiervdb.engine import wal
+from tiervdb.engine.identity import this_process
 from tiervdb.engine.manifest_store import ManifestStore
 from tiervdb.errors import DatabaseLockedError, RepositoryInUseError
 from tiervdb.format import paths
@@ -47,7 +48,7 @@ class Attaching:
 
     def finish(self, identity: Identity) -> Identity:
         """Registers the timeline and takes the epoch; the identity remembers the repository."""
-        lineage.take_epoch(self.opened.vault, identity, leases.owner(), self.fenced)
+        lineage.take_epoch(self.opened.vault, identity, this_process(), self.fenced)
         return msgspec.structs.replace(identity, repository_url=self.opened.vault.url)
 
 
@@ -67,7 +68,7 @@ def attach(opened: OpenRepository, local: LocalDir) -> Identity:
         fenced: tuple[str, ...] = ()
         if line.current is not None and line.current.timeline.id != identity.timeline.id:
             fenced = fence_current(opened.vault)
-        lineage.take_epoch(opened.vault, identity, leases.owner(), fenced)
+        lineage.take_epoch(opened.vault, identity, this_process(), fenced)
         identity = msgspec.structs.replace(identity, repository_url=opened.vault.url)
         identities.write(local, identity)
         return identity

@@ -20,6 +20,7 @@ from tiervdb.backup.sending import Progress, Sender, require_there
 from tiervdb.backup.source import Source
 from tiervdb.backup.vault import Vault
 from tiervdb.engine import log_files
+from tiervdb.engine.identity import this_process
 from tiervdb.errors import CorruptionError, DatabaseLockedError, ObjectExistsError, ObjectNotFoundError, StateError
 from tiervdb.format import documents as local_documents
 from tiervdb.format import manifest as manifests
@@ -226,7 +227,7 @@ class _Run:
             sent_bytes=sum(item.size for item in plan.send) + sum(one.size for one in small),
             sent_objects=len(plan.send) + len(small),
             reused=plan.backups,
-            owner=leases.owner(),
+            owner=this_process(),
             collections=source.collections,
             tier_moves=manifest.tier_moves,
             golden=source.golden,

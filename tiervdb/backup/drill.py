@@ -27,6 +27,7 @@ from tiervdb.backup.restore_plan import RestorePlan
 from tiervdb.backup.sending import Progress
 from tiervdb.config import Options
 from tiervdb.engine import open as engine
+from tiervdb.engine.identity import this_process
 from tiervdb.engine.reader import Reader
 from tiervdb.engine.view import View
 from tiervdb.errors import CorruptionError, InvalidInputError, StateError, StorageError, TiervdbError
@@ -103,7 +104,7 @@ class _Drill:
             id=local_paths.random_id(vault.rng),
             started_us=now_us,
             finished_us=now_us,
-            owner=leases.owner(),
+            owner=this_process(),
             target=RANDOM if wish.target is None else str(wish.target),
             lazy=wish.lazy,
         )

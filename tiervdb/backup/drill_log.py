@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
-from tiervdb.backup.holdings import Holdings, Stretch, on_history, shard_of, stretches
+from tiervdb.backup.holdings import Holdings, Stretch, log_of, on_history, shard_of, stretches
 from tiervdb.backup.log_reader import LogReader
 from tiervdb.backup.restore_plan import RestorePlan
 from tiervdb.engine import log_files
@@ -164,10 +164,4 @@ def _chained(chain: bytes, records: Iterable[Record]) -> bytes:
 
 def _own_log(backup: BackupDocument, reader: LogReader, after: int) -> Sequence[Record]:
     """The records after ``after`` of the log that the backup itself holds."""
-    shard = shard_of(backup)
-    for file in shard.files:
-        if file.role == "wal":
-            times = shard.first_time_us + 1, shard.time_us
-            stretch = Stretch(shard.flushed_seq, shard.seq, *times, backup=backup, log=file)
-            return [record for record in reader.all_of(stretch) if record[0].seq > after]
-    return []
+    return [record for stretch in log_of(backup) for record in reader.all_of(stretch) if record[0].seq > after]

@@ -8,13 +8,13 @@ needed because something cannot be read: expiry fails closed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from tiervdb.backup import holdings, leases
-from tiervdb.backup.holdings import Holdings, shard_of
-from tiervdb.backup.origin import is_origin
+from tiervdb.backup import holdings, leases, retention
+from tiervdb.backup.holdings import Holdings
 from tiervdb.backup.side_by_side import each
 from tiervdb.backup.vault import Vault
+from tiervdb.engine.identity import this_process
 from tiervdb.errors import ObjectExistsError
 from tiervdb.format import repository_documents as documents
 from tiervdb.format import repository_paths as paths
@@ -46,14 +46,14 @@ class SweepPlan:
 def unlist(vault: Vault, backups: Iterable[BackupDocument], reason: str) -> None:
     """Says of each that it is no longer listed. Its objects stay until a sweep finds that nobody needs them."""
     for backup in backups:
-        expiration = Expiration(id=backup.id, created_us=vault.clock.now_us(), reason=reason, owner=leases.owner())
+        expiration = Expiration(id=backup.id, created_us=vault.clock.now_us(), reason=reason, owner=this_process())
         try:
             vault.create(paths.ExpirationKey(backup.id).key, expiration)
         except ObjectExistsError:
             continue  # another expiry was faster
 
 
-def sweep(vault: Vault, log_from: Mapping[str, int] | None = None) -> SweepPlan:
+def sweep(vault: Vault, log_from: Mapping[str, int]) -> SweepPlan:
     """Deletes what no listed backup, lease or pin needs; says what that was. ``log_from``: by timeline, the seq up to
     which its log may go, also where a backup that is kept could be gone on from."""
     uploaders = _uploaders(vault)  # before the leases: whoever begins to send later is not in it
@@ -77,7 +77,7 @@ def plan(
     known: Mapping[str, BackupDocument | Tombstone],
     protected: Protected,
     ended: Sequence[str],
-    log_from: Mapping[str, int] | None = None,
+    log_from: Mapping[str, int],
 ) -> SweepPlan:
     """Pure. ``objects``: keys by the backup that sent them. ``known``: every document, listed or not. ``ended``: ids of
     leases that are over. ``log_from``: see ``sweep``."""
@@ -93,13 +93,13 @@ def plan(
         found += [key for key in keys if key not in needed]
     return SweepPlan(
         objects=tuple(found),
-        parts=tuple(_needless_parts(held, needed_from(held, keeping), log_from, protected)),
+        parts=tuple(_needless_parts(held, log_from, protected)) if keeping else (),  # else one being made may need them
         leases=tuple(paths.LeaseKey(lease).key for lease in ended),
         give_up=tuple(give_up),
     )
 
 
-def _planned(vault: Vault, uploaders: Mapping[str, Sequence[str]], log_from: Mapping[str, int] | None) -> SweepPlan:
+def _planned(vault: Vault, uploaders: Mapping[str, Sequence[str]], log_from: Mapping[str, int]) -> SweepPlan:
     now_us = vault.clock.now_us()
     every = vault.read_all(paths.LEASES, documents.decode_lease)
     running = [lease for lease in every if lease.expires_us > now_us]
@@ -120,31 +120,10 @@ def protected_by(running: Sequence[Lease], pins: Sequence[RepositoryPin]) -> Pro
     )
 
 
-def needed_from(held: Holdings, keeping: Iterable[BackupDocument]) -> dict[str, int]:
-    """By timeline, the seq up to which its log is before the manifests of all these backups. Pure."""
-    kept = replace(held, backups=tuple(keeping))
-    oldest: dict[str, int] = {}
-    for timeline in held.lineage.timelines:
-        history = held.lineage.history(timeline)
-        flushed = [shard_of(b).flushed_seq for b in holdings.on_history(kept, history) if not is_origin(b)]
-        for branch in history if flushed else ():
-            oldest[branch.timeline] = min(oldest.get(branch.timeline, flushed[0]), *flushed)
-    return oldest
-
-
-def _needless_parts(
-    held: Holdings, needed: Mapping[str, int], log_from: Mapping[str, int] | None, protected: Protected
-) -> Iterable[str]:
-    """A timeline's last number and its fence stay."""
-    if not needed:
-        return  # without any backup, one that is being made may need them
-    for timeline, archived in held.archived.items():
-        if timeline in protected.timelines:
-            continue
-        bound = needed.get(timeline, -1) if log_from is None else log_from.get(timeline, -1)
-        for part in archived.parts[:-1]:
-            if part.last_seq <= bound:
-                yield part.key
+def _needless_parts(held: Holdings, log_from: Mapping[str, int], protected: Protected) -> Iterable[str]:
+    for timeline, seq in log_from.items():
+        if timeline in held.archived and timeline not in protected.timelines:
+            yield from (part.key for part in retention.needless(held.archived[timeline], seq))
 
 
 def _uploaders(vault: Vault) -> dict[str, list[str]]:
@@ -165,7 +144,7 @@ def _uploader(key: str) -> str:
 def _gave_up(vault: Vault, backup: str) -> bool:
     """Whether the tombstone came before the document: of the two one wins."""
     now_us, why = vault.clock.now_us(), "its lease ended before it was finished"
-    tombstone = Tombstone(id=backup, created_us=now_us, reason=why, owner=leases.owner())
+    tombstone = Tombstone(id=backup, created_us=now_us, reason=why, owner=this_process())
     try:
         vault.create(paths.BackupKey(backup).key, tombstone)
     except ObjectExistsError:

@@ -122,13 +122,14 @@ def stretches(holdings: Holdings, history: Sequence[Branch]) -> list[Stretch]:
     """All records along a history that are held somewhere, those of backups first."""
     highs = {branch.timeline: branch.high for branch in history}
     backups = on_history(holdings, history)
-    found = [s for backup in backups for s in _log_of(backup, highs[backup.timeline.id])]
+    found = [s for backup in backups for s in log_of(backup, highs[backup.timeline.id])]
     for branch in history:
         found += [s for part in _parts(holdings, branch) if (s := _clipped(part, branch)) is not None]
     return found
 
 
-def _log_of(backup: BackupDocument, high: int | None) -> Iterator[Stretch]:
+def log_of(backup: BackupDocument, high: int | None = None) -> Iterator[Stretch]:
+    """The records that a backup holds itself, or those of them up to ``high``."""
     shard = shard_of(backup)
     until = shard.seq if high is None else min(shard.seq, high)
     for file in shard.files:

@@ -8,8 +8,9 @@ from datetime import datetime
 
 import msgspec
 
-from tiervdb.backup import holdings, leases, listing
+from tiervdb.backup import holdings, listing
 from tiervdb.backup.vault import Vault
+from tiervdb.engine.identity import this_process
 from tiervdb.errors import BackupNotFoundError, InvalidInputError
 from tiervdb.format import paths as local_paths
 from tiervdb.format import repository_operations as operations
@@ -43,7 +44,7 @@ def hold(vault: Vault, backup: str | None, label: str | None, reason: str) -> Ho
     document = HoldDocument(
         id=local_paths.random_id(vault.rng),
         created_us=vault.clock.now_us(),
-        owner=leases.owner(),
+        owner=this_process(),
         reason=reason,
         backup=found,
         label=label,
@@ -61,7 +62,7 @@ def release(vault: Vault, name: str) -> list[Hold]:
     ended = [d for d in active(every(vault)) if _is_named(d, name) or d.backup in labelled]
     if not ended:
         raise BackupNotFoundError(f"no hold is, or keeps, {name!r}; holds() lists them")
-    now_us, owner = vault.clock.now_us(), leases.owner()
+    now_us, owner = vault.clock.now_us(), this_process()
     done = [msgspec.structs.replace(document, released_us=now_us, released_by=owner) for document in ended]
     for document in done:
         vault.replace(paths.HoldKey(document.id).key, document)

@@ -21,7 +21,6 @@ from tiervdb.errors import PinNotFoundError, StoreRefusedError, TiervdbError
 from tiervdb.format import paths as local_paths
 from tiervdb.format import repository_documents as documents
 from tiervdb.format import repository_paths as paths
-from tiervdb.format.documents import Owner
 from tiervdb.format.repository_documents import Lease, LeaseKind, RepositoryPin
 
 LEASE_SECONDS = 3600
@@ -108,7 +107,7 @@ def take(
         kind=kind,
         created_us=now_us,
         expires_us=now_us + LEASE_SECONDS * 1_000_000,
-        owner=owner(),
+        owner=this_process(),
         backups=tuple(backups),
         timelines=tuple(timelines),
     )
@@ -157,7 +156,7 @@ def pin(vault: Vault, holder: str, path: str, backups: Iterable[str], timelines:
     document = RepositoryPin(
         id=local_paths.random_id(vault.rng),
         created_us=vault.clock.now_us(),
-        owner=owner(),
+        owner=this_process(),
         holder=holder,
         path=path,
         backups=tuple(backups),
@@ -189,11 +188,6 @@ def release_pin(vault: Vault, name: str) -> None:
         known = ", ".join(found.id[:12] for found in pinned(vault)) or "none"
         raise PinNotFoundError(f"{name!r} is no pin of {vault.url}, or of more than one; there are: {known}")
     vault.store.delete(paths.RepositoryPinKey(fitting[0].id).key)
-
-
-def owner() -> Owner:
-    """This process."""
-    return this_process()
 
 
 Renew = Callable[[], None]

@@ -55,6 +55,7 @@ class LogReader:
         self._vault = vault
         self._kept = _Kept()
         self._ahead = ReadAhead()
+        self.read_bytes = 0  # of records
 
     @contextmanager
     def ahead(self, stretches: Sequence[Stretch]) -> Iterator[None]:
@@ -79,6 +80,7 @@ class LogReader:
             data = self._ahead.take(key) or self._bytes(stretch)
             found = list(split(data, _name(stretch)))
             self._kept.add(key, found, len(data))
+            self.read_bytes += len(data)
         seqs = [header.seq for header, _ in found]
         if (
             seqs != list(range(stretch.after + 1, stretch.after + 1 + len(seqs)))

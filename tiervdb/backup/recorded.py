@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from tiervdb.backup import copying, expiring, leases, restoring, verify
+from tiervdb.backup import copying, expiring, restoring, verify
 from tiervdb.backup import drill as drills
 from tiervdb.backup.copy_objects import CopyWish
 from tiervdb.backup.copying import CopyResult
@@ -25,6 +25,7 @@ from tiervdb.backup.restoring import RestoreWish
 from tiervdb.backup.values import RestoreResult
 from tiervdb.backup.vault import Vault
 from tiervdb.backup.verify import VerifyReport, VerifyWish
+from tiervdb.engine.identity import this_process
 from tiervdb.errors import CorruptionError, StorageError
 from tiervdb.format import paths as local_paths
 from tiervdb.format import repository_paths as paths
@@ -145,7 +146,7 @@ def write(vault: Vault, operation: Operation) -> None:
 def begun(vault: Vault) -> Run:
     """What a record begins with."""
     now_us = vault.clock.now_us()
-    return Run(local_paths.random_id(vault.rng), now_us, now_us, leases.owner(), None)
+    return Run(local_paths.random_id(vault.rng), now_us, now_us, this_process(), None)
 
 
 def _recorded(

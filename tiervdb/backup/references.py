@@ -9,10 +9,10 @@ from itertools import product
 import msgspec
 
 from tiervdb.backup.backup_plan import Item
-from tiervdb.backup.leases import owner
 from tiervdb.backup.source import Source
 from tiervdb.backup.vault import Vault
 from tiervdb.engine.borrowing import require_whole
+from tiervdb.engine.identity import this_process
 from tiervdb.errors import InvalidInputError, StorageError
 from tiervdb.format import documents, paths
 from tiervdb.format.documents import Pin
@@ -86,7 +86,7 @@ def _pin(vault: Vault, source: Source, repository_id: str, keys: Sequence[str]) 
         seq=source.seq,
         time_us=source.time_us,
         created_us=vault.clock.now_us(),
-        owner=owner(),
+        owner=this_process(),
         holder=repository_id,
         path=vault.url,
         keys=tuple(keys),

@@ -119,9 +119,8 @@ class _Run:
                 restore_cold.abandon(plan, self._where, self._staging, self._path)
             raise
         restore_cold.complete(plan, self._where, self._where.parent.sub(self._where.name))
-        return Restored(
-            identity, plan.seq, time_us, plan.backup.id, got.fetched_bytes + cold.fetched_bytes, got.kept_bytes
-        )
+        fetched = got.fetched_bytes + cold.fetched_bytes + self._reader.read_bytes
+        return Restored(identity, plan.seq, time_us, plan.backup.id, fetched, got.kept_bytes)
 
     def _clean_up(self, plan: RestorePlan) -> None:
         """What an earlier attempt left; whole files of it are fetched again."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +14,11 @@ import msgspec
 
 from tiervdb.backup import fetching
 from tiervdb.backup.destination import Destination
-from tiervdb.backup.leases import owner
 from tiervdb.backup.restore_plan import RestorePlan
 from tiervdb.backup.vault import Vault
 from tiervdb.engine import borrowing, intents
 from tiervdb.engine.cold_store import ColdStore
+from tiervdb.engine.identity import this_process
 from tiervdb.errors import CorruptionError, FeatureUnavailableError, ObjectNotFoundError, StateError
 from tiervdb.format import paths
 from tiervdb.format.documents import BorrowedPin, Identity
@@ -159,7 +158,7 @@ def _copy(
     """Copies objects into the store under keys of the new database; old keys to new ones."""
     if not files:
         return {}
-    cold = ColdStore(store, identity, owner(), vault.clock, vault.rng)
+    cold = ColdStore(store, identity, this_process(), vault.clock, vault.rng)
     renamed = {file.name: cold.new_key(file.name.rpartition(".")[2]) for file in files}
     shard, epoch = 0, cold.epoch()
     intents.record(staging, shard, list(renamed.values()), epoch, vault.clock, vault.rng, UPLOAD)
@@ -173,17 +172,25 @@ def _copy_one(
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="tiervdb-restore-") as folder:
         path = Path(folder) / "object"
-        if file.object is not None and file.object.layout == "plain":
-            with suppress(FeatureUnavailableError):
-                store.copy_from(vault.store, file.object.key, key)
-                store.get_file(key, path)  # nobody has looked at its bytes yet
-                if fetching.hash_file(path) != file.sha256:
-                    raise fetching.damaged(file, vault)
-                return
-        _read(vault, plan, where, file, path)
+        copied = _copied_by_store(vault, file, store, key)
+        if copied:
+            store.get_file(key, path)  # nobody has looked at its bytes yet
+        else:
+            _read(vault, plan, where, file, path)
         if fetching.hash_file(path) != file.sha256:
             raise fetching.damaged(file, vault)
-        store.put_file(key, path)
+        if not copied:
+            store.put_file(key, path)
+
+
+def _copied_by_store(vault: Vault, file: BackupFile, store: ObjectStore, key: str) -> bool:
+    if file.object is None or file.object.layout != "plain":
+        return False
+    try:
+        store.copy_from(vault.store, file.object.key, key)
+    except FeatureUnavailableError:
+        return False
+    return True
 
 
 def _read(vault: Vault, plan: RestorePlan, where: Destination, file: BackupFile, path: Path) -> None:

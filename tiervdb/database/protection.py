@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from tiervdb.backup import attach, holdings, leases, lineage, opened, windows
+from tiervdb.backup import attach, holdings, lineage, opened, windows
 from tiervdb.backup.opened import OpenRepository
 from tiervdb.backup.repository import Repository
 from tiervdb.backup.wal_archive import ArchivePosition, Archiver, LogSource
 from tiervdb.clock import Clock
 from tiervdb.engine import wal
 from tiervdb.engine.core import ShardCore
+from tiervdb.engine.identity import this_process
 from tiervdb.errors import ArchiveConflictError, FencedError, TiervdbError, WritesRefusedError
 from tiervdb.format.documents import Identity
 from tiervdb.format.repository_documents import RepositoryEpoch
@@ -61,7 +62,6 @@ class Protection:
         self._epoch: RepositoryEpoch | None = None
         self._epoch_lock = threading.Lock()
         self._failure: Exception | None = None
-        self._clean_us = clock.now_us()  # when nothing was missing
         self._completed_us = 0
         self._has_base = mode != "sync"
         self._shipped_bytes = 0  # of what was appended to the log in this process
@@ -75,7 +75,7 @@ class Protection:
             fsynced=lambda: int(core.wal.published[wal.FSYNCED]),
             manifest=lambda: core.state.manifest,
         )
-        self._clean_us = self._clean_at_first(source, identity)
+        self._clean_us = self._clean_at_first(source, identity)  # when nothing was missing
         self.archiver = Archiver(lambda: repository.open().vault, source, self.epoch)
         if mode != "off":
             core.log_bound = self._bound
@@ -97,7 +97,7 @@ class Protection:
                 opened.warn_if_single_writer(found)
                 vault = found.vault
                 fenced = attach.fence_if_taken_over(vault, self._identity)
-                self._epoch = lineage.take_epoch(vault, self._identity, leases.owner(), fenced)
+                self._epoch = lineage.take_epoch(vault, self._identity, this_process(), fenced)
             return self._epoch
 
     def ship(self) -> ArchivePosition:

@@ -27,7 +27,7 @@ from tiervdb.engine.view import Tools
 from tiervdb.errors import DatabaseLockedError, NotADatabaseError, ObjectNotFoundError, SettingsMismatchError
 from tiervdb.format import manifest as manifests
 from tiervdb.format import paths
-from tiervdb.format.documents import Identity, Owner
+from tiervdb.format.documents import Identity
 from tiervdb.format.manifest import Manifest
 from tiervdb.format.wal_record import CHAIN_START, WalFileHeader
 from tiervdb.segment.cold_means import ColdMeans, cold_means
@@ -104,7 +104,7 @@ def reader_surroundings(
         manifests=ManifestStore(local, SHARD),
         opener=opener,
         tools=tools,
-        owner=_owner(),
+        owner=identities.this_process(),
         timeline=identity.timeline.id,
     )
 
@@ -129,7 +129,9 @@ def _open_locked(
     if identities.was_copied(local, identity):
         identity = adopt_copy(local, manifests, identity, setting.copied, store, clock, rng)
         if setting.copied == "take_over" and identity.cold_url is not None:
-            ColdStore(store, identity, _owner(), clock, rng).epoch()  # from now on the original is shut out
+            ColdStore(
+                store, identity, identities.this_process(), clock, rng
+            ).epoch()  # from now on the original is shut out
             borrowing.require_whole(store, manifest_objects(manifests.current()))  # and what it was deleting, it says
     identity = finish_borrowing(local, manifests, identity, store, clock, rng)
     if setting.repository_url is not None and identity.repository_url != setting.repository_url:
@@ -165,7 +167,7 @@ def _recover(
     header = WalFileHeader(
         SHARD, identity.database_id, identity.timeline.id, first_seq=0, salt=rng.getrandbits(64), chain=CHAIN_START
     )
-    owner = _owner()
+    owner = identities.this_process()
     cold = ColdStore(store, identity, owner, clock, rng)
     cold.warn_if_single_writer()
     env = Surroundings(local, SHARD, clock, rng, setting.options, manifests, opener, cold, tools)
@@ -248,10 +250,6 @@ def _lock(local: LocalDir) -> FileLock:
     pid, host = place.owner()
     local.write_volatile(WRITER_INFO, msgspec.json.encode({"pid": pid, "host": host}))
     return lock
-
-
-def _owner() -> Owner:
-    return identities.this_process()
 
 
 def _writer(local: LocalDir) -> str:
