@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tiervdb.engine.log_files import split
+from tiervdb.errors import ArchiveConflictError
 from tiervdb.format.repository_documents import PartHeader
 from tiervdb.format.wal_record import chain_next
+
+
+def conflict(what: str, source: str, target: str) -> ArchiveConflictError:
+    """What says that they do not."""
+    return ArchiveConflictError(
+        f"{what} is another one in {target} than in {source}: a database was attached to the copy since, and went its "
+        "own way. Copy to another URL"
+    )
 
 
 def holds(found: Sequence[PartHeader], part: PartHeader) -> bool:

@@ -7,14 +7,15 @@ copies. What an expiry took from the destination does not come back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import msgspec
 
-from tiervdb.backup import archive_reader, copied_log, holdings, leases, listing
+from tiervdb.backup import copied_log, holdings, leases, listing
 from tiervdb.backup.backup_plan import Content
+from tiervdb.backup.copy_log import LogCopier
 from tiervdb.backup.copy_objects import CopyWish, ObjectCopier
 from tiervdb.backup.holdings import Holdings
 from tiervdb.backup.leases import HeldLease
@@ -25,11 +26,9 @@ from tiervdb.errors import (
     ObjectExistsError,
     StateError,
 )
-from tiervdb.format import documents as local_documents
 from tiervdb.format import repository_documents as documents
 from tiervdb.format import repository_paths as paths
-from tiervdb.format import wal_part
-from tiervdb.format.repository_documents import BackupDocument, BackupFile, PartHeader, StoredObject
+from tiervdb.format.repository_documents import BackupDocument, BackupFile, StoredObject
 
 
 @dataclass(frozen=True)
@@ -112,18 +111,14 @@ class _Run:
 
     def log(self, held: Holdings, timeline: str) -> None:
         """The archived log of a timeline: its parts in order, and up to when it is complete."""
-        damaged = len(self._damage)
-        unreadable: list[str] = []  # known as damage already
-        every = archive_reader.headers(self._source, timeline, holdings.SHARD, lambda key, _: unreadable.append(key))
-        have = archive_reader.headers(self._target, timeline, holdings.SHARD)
-        for part in every:
-            inside = [other for other in have if other.n <= part.through and part.n <= other.through]
-            if not copied_log.agree(part, inside):
-                raise self._conflict(part.where)
-            if not copied_log.holds(inside, part) and not self._is_needless(part, have):
-                self._try_part(part, inside)
+        bases = [holdings.shard_of(backup).flushed_seq for backup in self._there]
+        limits, renew = self._wish.limits, self._lease.renew
+        copier = LogCopier(self._source, self._target, limits.parallel, self.objects.pace, renew, bases)
+        done = copier.copy(timeline, holdings.SHARD)
+        self.parts += done.parts
+        self._damage += [error for error in done.damage if str(error) not in set(map(str, self._damage))]
         complete = held.archived[timeline].complete
-        if complete is not None and not unreadable and len(self._damage) == damaged:
+        if complete is not None and not done.damage:
             self._target.replace(paths.CompleteKey(timeline, holdings.SHARD).key, complete)
 
     # -- objects
@@ -176,38 +171,6 @@ class _Run:
             if _contents(found) != _contents(document):  # else it comes from another copy that runs beside
                 raise self._conflict(key) from error
 
-    # -- the log
-
-    def _is_needless(self, part: PartHeader, have: Sequence[PartHeader]) -> bool:
-        """Before all that the target holds: an expiry took it from there."""
-        bases = [holdings.shard_of(backup).flushed_seq for backup in self._there]
-        return bool(have and bases) and part.through < have[0].n and part.last_seq <= min(bases)
-
-    def _try_part(self, part: PartHeader, inside: Sequence[PartHeader]) -> None:
-        try:
-            self._part(part, inside)
-            self.parts += 1
-        except CorruptionError as error:
-            self._damage.append(error)
-
-    def _part(self, part: PartHeader, inside: Sequence[PartHeader]) -> None:
-        key = part.key
-        body = b"" if part.kind != "records" else archive_reader.body(self._source, part)
-        if not copied_log.agree_within(part, body, inside):
-            raise self._conflict(part.where)
-        packed = archive_reader.packed(self._target, key, body) if part.kind == "records" else b""
-        head = self._target.seal(f"{key}#head", local_documents.encode(part))
-        self.objects.pace.request(len(packed))
-        try:
-            self._target.store.put_if_absent(key, wal_part.join(head, packed))
-        except ObjectExistsError as error:
-            there = archive_reader.header(self._target, key)
-            if there is None or not copied_log.agree(part, [there]):
-                raise self._conflict(key) from error
-        if part.kind == "records" and archive_reader.body(self._target, part) != body:
-            raise CorruptionError(f"{key} did not come back from {self._target.url} as it was written")
-        self._lease.renew()
-
     def _same(self, key: str, document: msgspec.Struct, decode: Callable[[bytes, str], object]) -> None:
         """Creates a document at the target; one that is there must say the same."""
         try:
@@ -217,10 +180,7 @@ class _Run:
                 raise self._conflict(key) from error
 
     def _conflict(self, what: str) -> ArchiveConflictError:
-        return ArchiveConflictError(
-            f"{what} is another one in {self._target.url} than in {self._source.url}: a database was attached to the "
-            "copy since, and went its own way. Copy to another URL"
-        )
+        return copied_log.conflict(what, self._source.url, self._target.url)
 
 
 def _relisted(backup: BackupDocument, known: dict[Content, StoredObject]) -> BackupDocument:
