@@ -36,14 +36,16 @@ class Step:
 def chain_of(held: Sequence[Stretch], after: int, until: int) -> list[Step] | None:
     """The fewest stretches with all records of (after, until]; None if some are missing. Pure."""
     steps: list[Step] = []
-    seq = after
+    ordered = sorted(held, key=lambda s: s.after)
+    seq, at, furthest = after, 0, None
     while seq < until:
-        fitting = [s for s in held if s.after <= seq < s.until]
-        if not fitting:
+        while at < len(ordered) and ordered[at].after <= seq:
+            furthest = ordered[at] if furthest is None or ordered[at].until > furthest.until else furthest
+            at += 1
+        if furthest is None or furthest.until <= seq:
             return None
-        best = max(fitting, key=lambda s: s.until)
-        end = min(best.until, until)
-        steps.append(Step(best, seq, end))
+        end = min(furthest.until, until)
+        steps.append(Step(furthest, seq, end))
         seq = end
     return steps
 
