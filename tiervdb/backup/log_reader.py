@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from heapq import heappush
 
 from tiervdb.backup import archive_reader
 from tiervdb.backup.holdings import Holdings, Stretch, stretches
@@ -34,16 +35,20 @@ class Step:
 
 
 def chain_of(held: Sequence[Stretch], after: int, until: int) -> list[Step] | None:
-    """The fewest stretches with all records of (after, until]; None if some are missing. Pure."""
+    """The fewest stretches with all records of (after, until], of two that go as far the first; None if some are
+    missing. Pure."""
     steps: list[Step] = []
-    ordered = sorted(held, key=lambda s: s.after)
-    seq, at, furthest = after, 0, None
+    begun: list[tuple[int, int]] = []  # how far those go that begin by now, negative, and their places in held
+    order = iter(sorted(range(len(held)), key=lambda place: held[place].after))
+    place = next(order, None)
+    seq = after
     while seq < until:
-        while at < len(ordered) and ordered[at].after <= seq:
-            furthest = ordered[at] if furthest is None or ordered[at].until > furthest.until else furthest
-            at += 1
-        if furthest is None or furthest.until <= seq:
+        while place is not None and held[place].after <= seq:
+            heappush(begun, (-held[place].until, place))
+            place = next(order, None)
+        if not begun or -begun[0][0] <= seq:
             return None
+        furthest = held[begun[0][1]]
         end = min(furthest.until, until)
         steps.append(Step(furthest, seq, end))
         seq = end
