@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.model.bench import SMALL, Bench, assert_same_answers, assert_same_rows
+from tests.model.bench import SMALL, Bench, Prepared, assert_same_answers, assert_same_rows
 from tests.model.model import Id, Model, Row
 from tests.support.crash_dir import CrashDir
 from tiervdb.backup.keys import Key
@@ -42,9 +42,14 @@ class RepositoryBench(Bench):
     """``times``: the commit time of each seq of the present history."""
 
     def __init__(
-        self, folder: Path, place: Place = Place(), mode: ArchiveMode = "async", options: Options = SMALL
+        self,
+        folder: Path,
+        place: Place = Place(),
+        mode: ArchiveMode = "async",
+        options: Options = SMALL,
+        prepared: Prepared | None = None,
     ) -> None:
-        super().__init__(folder, options)
+        super().__init__(folder, options, prepared)
         self.mode = mode
         self.place = place
         self.times: dict[int, int] = {}

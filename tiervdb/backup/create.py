@@ -183,7 +183,7 @@ class _Run:
         now = self._vault.clock.monotonic()
         if force or now - self._saved_at >= _SAVE_SECONDS:
             self._saved_at = now
-            self._source.local.write_volatile(local_paths.BACKUP_PROGRESS, local_documents.encode(self._progress))
+            self._source.local.write_atomic(local_paths.BACKUP_PROGRESS, local_documents.encode(self._progress))
 
     # -- the end
 

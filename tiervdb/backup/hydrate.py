@@ -56,8 +56,8 @@ def hydrating(local: LocalDir, document: HydrationDocument, opened: Opened) -> H
 
 def finish(local: HydratingDir, document: HydrationDocument, opened: Opened) -> None:
     """All of it is here: the repository need not keep it for this database any more."""
-    local.inner.delete(paths.HYDRATION, durable=True)
     leases.unpin(opened().vault, document.pin)
+    local.inner.delete(paths.HYDRATION, durable=True)  # last: it is all that knows of the pin
 
 
 class Hydrator:

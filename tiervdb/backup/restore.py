@@ -77,6 +77,8 @@ def restore(
     if lock is None:
         raise DatabaseLockedError(f"another restore to {where.parent.path(where.name)} is running; wait for it")
     try:
+        fetching.settle_replaced(where.parent, where.name)
+        _check_target(where)  # an old one may be back in its place
         with leases.take(vault, "restore", backups=_backups(plan), timelines=_timelines(plan)):
             _require_listed(vault, plan)
             return _Run(vault, opened.id, where, staging, progress).finish(plan, settle, finish)
@@ -125,6 +127,8 @@ class _Run:
     def _clean_up(self, plan: RestorePlan) -> None:
         """What an earlier attempt left; whole files of it are fetched again."""
         restore_cold.abandon(plan, self._where, self._staging, self._path)
+        if (coming := hydrate.read(self._staging)) is not None and coming.repository == self._repository_id:
+            leases.unpin(self._vault, coming.pin)
         for old in list(self._staging.walk("")):
             if old != paths.WRITER_LOCK:
                 self._staging.delete(old)
@@ -144,11 +148,10 @@ class _Run:
         """Says in the directory what is still to come, and pins it in the repository."""
         if not later:
             return
-        pin = leases.pin(self._vault, identity.database_id, self._path, _backups(plan), [])
-        document = HydrationDocument(
-            url=self._vault.url, repository=self._repository_id, pin=pin.id, files=tuple(later)
-        )
-        hydrate.write(self._staging, document)
+        pin = paths.random_id(self._vault.rng)
+        document = HydrationDocument(url=self._vault.url, repository=self._repository_id, pin=pin, files=tuple(later))
+        hydrate.write(self._staging, document)  # first: whoever cleans up after us finds the pin by it
+        leases.pin(self._vault, identity.database_id, self._path, _backups(plan), [], id=pin)
 
     def _log(self, plan: RestorePlan, manifest: Manifest, identity: Identity) -> int:
         """Writes the log after the manifest; the commit time at its end."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tiervdb.backup import attach, fetching, holdings, resolve, restore, restore_plan, some_collections
+from tiervdb.backup import attach, fetching, holdings, lineage, resolve, restore, restore_plan, some_collections
 from tiervdb.backup.destination import Destination
 from tiervdb.backup.holdings import Holdings
 from tiervdb.backup.log_reader import LogReader
@@ -106,17 +106,24 @@ def _require_archived(opened: OpenRepository, held: Holdings, path: Path) -> Non
     local = OsDir(path)
     if not local.exists(paths.IDENTITY):
         return
-    timeline = identities.read(local).timeline.id
+    identity = identities.read(local)
     seq, _ = attach.newest_point(local)
+    for branch in lineage.history_of((identity.timeline, *identity.ancestors)):
+        last = seq if branch.high is None else min(seq, branch.high)
+        safe = max(branch.low, _end(held, branch.timeline))
+        if last > safe:
+            raise StateError(
+                f"{path} holds commits {safe + 1} to {last}, which are not in {opened.vault.url} and would be lost: "
+                "open it and call archive(), or move it away and restore without delta"
+            )
+
+
+def _end(held: Holdings, timeline: str) -> int:
+    """The last commit of a timeline that the repository holds."""
     archived = held.archived.get(timeline)
     ends = [part.last_seq for part in archived.parts] if archived is not None else []
     ends += [holdings.shard_of(backup).seq for backup in held.backups if backup.timeline.id == timeline]
-    safe = max(ends, default=0)
-    if seq > safe:
-        raise StateError(
-            f"{path} holds commits {safe + 1} to {seq}, which are not in {opened.vault.url} and would be lost: open it "
-            "and call archive(), or move it away and restore without delta"
-        )
+    return max(ends, default=0)
 
 
 def _destination(parent: OsDir, name: str, wish: RestoreWish) -> Destination:
