@@ -130,7 +130,7 @@ def _seaweedfs_command(binary: Path, folder: Path) -> tuple[list[str], dict[str,
     listen += [f"-{name}.port.grpc={port}" for name, port in zip(names, ports[len(names) :], strict=True)]
     command = [str(binary), "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", *listen]
     command += [f"-s3.config={config}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false"]
-    command += ["-master.volumeSizeLimitMB=128", "-volume.max=50", "-volume.preStopSeconds=0"]
+    command += ["-master.volumeSizeLimitMB=128", "-volume.max=200", "-volume.preStopSeconds=0"]
     return command, {}, {"s3": ports[names.index("s3")]}
 
 
