@@ -31,11 +31,15 @@ from tiervdb.types import to_datetime
 
 @dataclass(frozen=True)
 class Place:
-    """Where a bench keeps its repository and its cold segments. None: directories of its own."""
+    """Where a bench keeps its repository and its cold segments. None: directories of its own.
+
+    ``modes``: how its backups hold the segments of a shared cold store, now so, now so.
+    """
 
     repository: Store | None = None
     cold: Store | None = None
     key: Key | None = None
+    modes: tuple[ColdMode, ...] = ("copy", "reference")
 
 
 class RepositoryBench(Bench):
@@ -192,9 +196,8 @@ class Driver:
         if self.rng.random() < 0.6:
             db.archive()
         else:
-            cold: ColdMode = "copy"
-            if self.bench.place.cold is not None and self.rng.random() < 0.5:
-                cold = "reference"
+            place = self.bench.place
+            cold: ColdMode = "copy" if place.cold is None else self.rng.choice(place.modes)
             db.backup(self.rng.choice(["full", "incremental", "auto"]), cold=cold)
 
     def crash(self) -> None:
