@@ -5,6 +5,7 @@ The n-th operation is counted over both. What the stores were given stays; what 
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from collections.abc import Callable, Iterator
@@ -114,8 +115,15 @@ class Machine(RepositoryBench):
             copy.create_collection("of the restored", dim=1)
             copy.flush()
         self.check(self.directory.sub(name))
+        self.leaves_nothing_behind()
+
+    def leaves_nothing_behind(self) -> None:
+        """No directory of a restore that was cut short, no pin in the repository, none half made in the cold store."""
         assert [path.name for path in self.folder.iterdir() if path.name.startswith(".")] == []
         assert list((self._repository_folder / "pins").rglob("*")) == []
+
+        for pin in _cold_folder(self.folder).rglob("pins/*"):
+            assert json.loads(pin.read_text())["state"] == "held"
 
     def is_protected(self) -> None:
         """It can be written, archived, backed up, verified and restored: to the last commit and one before."""

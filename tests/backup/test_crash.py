@@ -24,7 +24,7 @@ from tiervdb.target import Target
 
 __all__ = ["dead_processes_stay_quiet", "one_inode"]
 
-FEW = 6  # stops of each phase in the short form
+FEW = 5  # stops of each phase in the short form
 EVERY: tuple[When, ...] = ("before", "during", "after")
 
 
@@ -179,11 +179,21 @@ def is_what_was_archived(machine: Machine) -> None:
     machine.look_at("copy", machine.acked)
 
 
-def has_another_state(machine: Machine) -> None:
-    """A restored database that was replaced: one file is damaged, and the others are those of an earlier state."""
-    machine.restore_here(target=Target.seq(2))
-    found = next(path for path in (machine.folder / "copy").rglob("*.vectors"))
-    found.write_bytes(bytes(found.stat().st_size))
+def has_more(machine: Machine) -> None:
+    machine.start()
+    machine.create("more", 2, "l2", "int64", {})
+    machine.upsert("more", {1: Row((1.0, 2.0))})
+    machine.stop()
+
+
+def restores_one_collection(machine: Machine) -> None:
+    machine.restore_here(collections=["words"])
+
+
+def holds_one_collection(machine: Machine) -> None:
+    with machine.open_restored() as copy:
+        assert_same_rows(copy, machine.states[machine.acked].drop("more"))
+    machine.leaves_nothing_behind()
 
 
 def restores_over_it(machine: Machine) -> None:
@@ -235,6 +245,15 @@ PHASES = [
     RESTORE,
     replace(RESTORE, shared_cold=True, called="restores with a shared cold store"),
     Phase(restores_lazily, if_it_is_not_there(restores_lazily), is_what_was_archived),
+    Phase(restores_one_collection, if_it_is_not_there(restores_one_collection), holds_one_collection, has_more),
+    Phase(
+        restores_one_collection,
+        if_it_is_not_there(restores_one_collection),
+        holds_one_collection,
+        has_more,
+        shared_cold=True,
+        called="restores one collection with a shared cold store",
+    ),
     Phase(restores_over_it, restores_over_it, is_the_earlier_state),
     Phase(attaches_a_restore, if_it_is_not_there(attaches_a_restore), goes_on_alone),
     Phase(attaches, attaches, goes_on_alone, is_restored_alone),

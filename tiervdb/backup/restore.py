@@ -81,17 +81,17 @@ def restore(
         _check_target(where)  # an old one may be back in its place
         with leases.take(vault, "restore", backups=_backups(plan), timelines=_timelines(plan)):
             _require_listed(vault, plan)
-            return _Run(vault, opened.id, where, staging, progress).finish(plan, settle, finish)
+            return _Run(opened, where, staging, progress).finish(plan, settle, finish)
     finally:
         lock.release()
 
 
 class _Run:
     def __init__(
-        self, vault: Vault, repository_id: str, where: Destination, staging: LocalDir, progress: Progress | None
+        self, opened: OpenRepository, where: Destination, staging: LocalDir, progress: Progress | None
     ) -> None:
-        self._vault = vault
-        self._repository_id = repository_id
+        self._opened = opened
+        self._vault = opened.vault
         self._where = where
         self._staging = staging
         self._progress = progress
@@ -127,8 +127,7 @@ class _Run:
     def _clean_up(self, plan: RestorePlan) -> None:
         """What an earlier attempt left; whole files of it are fetched again."""
         restore_cold.abandon(plan, self._where, self._staging, self._path)
-        if (coming := hydrate.read(self._staging)) is not None and coming.repository == self._repository_id:
-            leases.unpin(self._vault, coming.pin)
+        hydrate.give_up(self._staging, self._opened)
         for old in list(self._staging.walk("")):
             if old != paths.WRITER_LOCK:
                 self._staging.delete(old)
@@ -149,7 +148,7 @@ class _Run:
         if not later:
             return
         pin = paths.random_id(self._vault.rng)
-        document = HydrationDocument(url=self._vault.url, repository=self._repository_id, pin=pin, files=tuple(later))
+        document = HydrationDocument(url=self._vault.url, repository=self._opened.id, pin=pin, files=tuple(later))
         hydrate.write(self._staging, document)  # first: whoever cleans up after us finds the pin by it
         leases.pin(self._vault, identity.database_id, self._path, _backups(plan), [], id=pin)
 
