@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.model.bench import SMALL, Bench, assert_same_answers, assert_same_rows
+from tests.model.bench import SMALL, Bench, Prepared, assert_same_answers, assert_same_rows
 from tests.model.model import Id, Model, Row
 from tests.support.crash_dir import CrashDir
 from tiervdb.backup import merging
@@ -32,20 +32,29 @@ from tiervdb.types import to_datetime
 
 @dataclass(frozen=True)
 class Place:
-    """Where a bench keeps its repository and its cold segments. None: directories of its own."""
+    """Where a bench keeps its repository and its cold segments. None: directories of its own.
+
+    ``modes``: how its backups hold the segments of a shared cold store, now so, now so.
+    """
 
     repository: Store | None = None
     cold: Store | None = None
     key: Key | None = None
+    modes: tuple[ColdMode, ...] = ("copy", "reference")
 
 
 class RepositoryBench(Bench):
     """``times``: the commit time of each seq of the present history."""
 
     def __init__(
-        self, folder: Path, place: Place = Place(), mode: ArchiveMode = "async", options: Options = SMALL
+        self,
+        folder: Path,
+        place: Place = Place(),
+        mode: ArchiveMode = "async",
+        options: Options = SMALL,
+        prepared: Prepared | None = None,
     ) -> None:
-        super().__init__(folder, options)
+        super().__init__(folder, options, prepared)
         self.mode = mode
         self.place = place
         self.times: dict[int, int] = {}
@@ -192,9 +201,8 @@ class Driver:
             self.bench.clock.advance(merging.YOUNG_US / 1e6)
             self.bench.repository.merge_log(dry_run=False)
         else:
-            cold: ColdMode = "copy"
-            if self.bench.place.cold is not None and self.rng.random() < 0.5:
-                cold = "reference"
+            place = self.bench.place
+            cold: ColdMode = "copy" if place.cold is None else self.rng.choice(place.modes)
             db.backup(self.rng.choice(["full", "incremental", "auto"]), cold=cold)
 
     def crash(self) -> None:

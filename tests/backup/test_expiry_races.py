@@ -100,7 +100,7 @@ def back_up(race: Race, repository: Repository) -> None:
     epoch = take_epoch(found.vault, identity, this_process())
     wish = Wish(limits=ONE)
     backup = create_backup(
-        found.vault, source, wish, epoch, found.id, lambda: list(holdings.read(found.vault).backups), None
+        found.vault, source, wish, lambda: epoch, found.id, lambda: list(holdings.read(found.vault).backups), None
     )
     race.expected[backup.id] = sorted([*range(40), *range(100, 140)])
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.backup.bench import Driver, Place, RepositoryBench
-from tests.support.s3_servers import S3Endpoint
+from tests.support.s3_servers import S3Endpoint, other_bucket
 from tiervdb.backup import merging
 from tiervdb.backup.keys import Key
 from tiervdb.storage.open import Store
@@ -44,11 +44,13 @@ def test_with_an_encrypted_repository(seed: int, tmp_path: Path) -> None:
     drive(tmp_path, Place(key=Key.file(tmp_path / "key")), 100 + seed, steps=40, restores=6)
 
 
+COLD = ["subdirectory", "same bucket", "other bucket", "by reference"]
+
+
 @pytest.mark.s3
-@pytest.mark.parametrize("cold", ["subdirectory", "same bucket", "folder"])
+@pytest.mark.parametrize("cold", COLD)
 def test_on_s3(cold: str, tmp_path: Path, s3_endpoint: S3Endpoint) -> None:
-    place = Place(_below(s3_endpoint.place(), "repository"), _cold(cold, s3_endpoint, tmp_path))
-    drive(tmp_path, place, 7, steps=30, restores=5)
+    drive(tmp_path, place_on_s3(cold, s3_endpoint), 7, steps=24, restores=4)
 
 
 @pytest.mark.slow
@@ -57,10 +59,26 @@ def test_many_restores(seed: int, tmp_path: Path) -> None:
     drive(tmp_path, Place(), 1_000 + seed, steps=60, restores=10)
 
 
-def _cold(kind: str, endpoint: S3Endpoint, folder: Path) -> Store | None:
-    if kind == "subdirectory":
-        return None
-    return _below(endpoint.place(), "cold") if kind == "same bucket" else Store(folder / "cold")
+@pytest.mark.slow
+@pytest.mark.s3
+@pytest.mark.parametrize("seed", range(14))
+@pytest.mark.parametrize("cold", COLD)
+def test_many_restores_on_s3(cold: str, seed: int, tmp_path: Path, s3_endpoint: S3Endpoint) -> None:
+    drive(tmp_path, place_on_s3(cold, s3_endpoint), 5_000 + seed, steps=50, restores=10)
+
+
+def place_on_s3(cold: str, endpoint: S3Endpoint) -> Place:
+    """The repository in a bucket, and the cold segments as ``cold`` says."""
+    repository = _below(endpoint.place(), "repository")
+    match cold:
+        case "subdirectory":
+            return Place(repository)
+        case "same bucket":
+            return Place(repository, _below(endpoint.place(), "cold"))
+        case "other bucket":
+            return Place(repository, _below(other_bucket(endpoint).place(), "cold"), modes=("copy",))
+        case _:
+            return Place(repository, _below(other_bucket(endpoint).place(), "cold"), modes=("reference",))
 
 
 def _below(place: Store, name: str) -> Store:

@@ -36,9 +36,14 @@ def test_a_store_that_is_away(tmp_path: Path, run: Run, ask: Ask) -> None:
 
 
 def test_what_is_found_of_a_repository_is_kept_there(tmp_path: Path, run: Run) -> None:
+    def probe() -> tuple[object, ...]:
+        document = json.loads((tmp_path / "repository" / "repository.json").read_text())
+        return tuple(document["probe"][name] for name in ("by", "conditional", "lists_after_writing", "copies"))
+
     tiervdb.Repository.create(tmp_path / "repository")
-    run("doctor", tmp_path / "repository", "--record")
-    document = json.loads((tmp_path / "repository" / "repository.json").read_text())
-    assert (document["probe"]["by"], document["probe"]["lists_after_writing"]) == ("doctor", True)
+    assert probe() == ("first write", True, True, None)
+    assert "recorded there" in run("doctor", tmp_path / "repository").stdout
+    assert probe() == ("doctor", True, True, True)
+    assert "recorded there" not in run("doctor", tmp_path / "repository").stdout
     assert not (tmp_path / "repository" / "store.json").exists()
     assert tiervdb.Repository(tmp_path / "repository").backups() == []

@@ -16,7 +16,7 @@ from tiervdb.errors import CorruptionError
 from tiervdb.storage.directory_store import DirectoryStore
 from tiervdb.storage.doctor import examine
 from tiervdb.storage.doctor_report import StoreReport
-from tiervdb.storage.first_look import first_look
+from tiervdb.storage.first_look import FirstLook, first_look
 from tiervdb.storage.object_store import ObjectStore
 from tiervdb.storage.open import Store, open_store
 from tiervdb.storage.os_dir import OsDir
@@ -128,12 +128,13 @@ def test_it_cleans_up_after_an_interrupt(directory: DirectoryStore) -> None:
 
 
 def test_the_short_probe(directory: DirectoryStore) -> None:
-    assert first_look(directory, "k", b"abc", b"xyz")
-    assert not first_look(bad.IgnoresConditions(directory), "k", b"abc", b"xyz")
+    assert first_look(directory, "k", b"abc", b"xyz") == FirstLook(conditional=True, lists=True)
+    assert not first_look(bad.IgnoresConditions(directory), "k", b"abc", b"xyz").conditional
+    assert first_look(bad.StaleLists(directory), "k", b"abc", b"xyz") == FirstLook(conditional=True, lists=False)
     for kind in (bad.Truncates, bad.IgnoresRanges, bad.WrongRanges, bad.WrongBytes):
         with pytest.raises(CorruptionError, match="k"):
             first_look(kind(directory), "k", b"abc", b"xyz")
-    assert not first_look(open_store("memory://doctor/short"), "k", b"abc", b"xyz")
+    assert not first_look(open_store("memory://doctor/short"), "k", b"abc", b"xyz").conditional
     assert list(directory.list("")) == []
 
 

@@ -144,6 +144,12 @@ class CrashDisk(SteppedDisk):
             return super().map_shared(path)
 
     @contextmanager
+    def elsewhere(self, what: str, key: str) -> Iterator[None]:
+        """Around what another machine does for this one, and keeps: a step like any other."""
+        with self._on(), self.step(what, Path(key)):
+            yield
+
+    @contextmanager
     def _on(self) -> Iterator[None]:
         with self.guard:
             self._check_on()

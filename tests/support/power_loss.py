@@ -159,6 +159,7 @@ class PowerLoss:
         path.unlink(missing_ok=True)
         self._files.pop(path, None)
         if was.shadow is not None and was.file is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)  # removing an empty folder is never noted
             os.link(was.shadow, path)
             self._files[path] = was.file
 

@@ -14,9 +14,10 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import boto3
 import botocore.config
@@ -93,6 +94,17 @@ def s3_place(s3_endpoint: S3Endpoint) -> Store:
     return s3_endpoint.place()
 
 
+def other_bucket(endpoint: S3Endpoint) -> S3Endpoint:
+    """A second bucket of the same server. Skips where that is not ours to make."""
+    if "endpoint_url" not in endpoint.storage_options:
+        pytest.skip("needs a server that the tests started")
+    options = endpoint.storage_options
+    client = _client(str(options["endpoint_url"]), botocore.config.Config(retries={"total_max_attempts": 5}))
+    with closing(client), suppress(client.exceptions.BucketAlreadyOwnedByYou, client.exceptions.BucketAlreadyExists):
+        client.create_bucket(Bucket=f"{_BUCKET}-other")
+    return S3Endpoint(endpoint.name, f"s3://{_BUCKET}-other", options)
+
+
 def find_minio() -> Path | None:
     """The MinIO binary: $TIERVDB_MINIO, the project's cache, or on the PATH."""
     found = os.environ.get("TIERVDB_MINIO")
@@ -130,7 +142,7 @@ def _seaweedfs_command(binary: Path, folder: Path) -> tuple[list[str], dict[str,
     listen += [f"-{name}.port.grpc={port}" for name, port in zip(names, ports[len(names) :], strict=True)]
     command = [str(binary), "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", *listen]
     command += [f"-s3.config={config}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false"]
-    command += ["-master.volumeSizeLimitMB=128", "-volume.max=50", "-volume.preStopSeconds=0"]
+    command += ["-master.volumeSizeLimitMB=128", "-volume.max=200", "-volume.preStopSeconds=0"]
     return command, {}, {"s3": ports[names.index("s3")]}
 
 
@@ -153,14 +165,7 @@ def _ready(name: str, port: int, folder: Path) -> S3Endpoint:
     """Waits until the server has the bucket."""
     options: dict[str, object] = {"key": _KEY, "secret": _SECRET, "endpoint_url": f"http://127.0.0.1:{port}"}
     quick = botocore.config.Config(connect_timeout=1, read_timeout=5, retries={"total_max_attempts": 1})
-    client = boto3.client(
-        "s3",
-        aws_access_key_id=_KEY,
-        aws_secret_access_key=_SECRET,
-        endpoint_url=str(options["endpoint_url"]),
-        region_name="us-east-1",
-        config=quick,
-    )
+    client = _client(str(options["endpoint_url"]), quick)
     deadline = time.monotonic() + _READY_SECONDS
     try:
         while True:
@@ -178,3 +183,14 @@ def _ready(name: str, port: int, folder: Path) -> S3Endpoint:
                 time.sleep(0.05)
     finally:
         client.close()
+
+
+def _client(endpoint_url: str, config: botocore.config.Config) -> Any:
+    return boto3.client(
+        "s3",
+        aws_access_key_id=_KEY,
+        aws_secret_access_key=_SECRET,
+        endpoint_url=endpoint_url,
+        region_name="us-east-1",
+        config=config,
+    )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from tiervdb.storage.object_store import ByteRange, ObjectStat, ObjectStore
-from tiervdb.storage.wrapped_store import WrappedStore
+from tests.support.stepped_store import SteppedStore
+from tiervdb.storage.object_store import ObjectStore
 
 T = TypeVar("T")
 Plan = Sequence[tuple[str, int]]  # an actor, and how many calls it makes then
@@ -45,7 +44,7 @@ class Turns:
         return not self._plan or self._plan[0][0] == actor
 
 
-class TurnStore(WrappedStore):
+class TurnStore(SteppedStore):
     """One actor's way to a store."""
 
     def __init__(self, inner: ObjectStore, actor: str, turns: Turns) -> None:
@@ -53,36 +52,6 @@ class TurnStore(WrappedStore):
         self._actor = actor
         self._turns = turns
 
-    def get(self, key: str) -> bytes:
-        return self._call(lambda: self.inner.get(key))
-
-    def get_ranges(self, key: str, ranges: Sequence[ByteRange]) -> list[bytes]:
-        return self._call(lambda: self.inner.get_ranges(key, ranges))
-
-    def get_file(self, key: str, path: Path) -> None:
-        self._call(lambda: self.inner.get_file(key, path))
-
-    def put(self, key: str, data: bytes) -> None:
-        self._call(lambda: self.inner.put(key, data))
-
-    def put_file(self, key: str, path: Path) -> None:
-        self._call(lambda: self.inner.put_file(key, path))
-
-    def put_if_absent(self, key: str, data: bytes) -> None:
-        self._call(lambda: self.inner.put_if_absent(key, data))
-
-    def stat(self, key: str) -> ObjectStat:
-        return self._call(lambda: self.inner.stat(key))
-
-    def list(self, prefix: str) -> Iterator[ObjectStat]:
-        return iter(self._call(lambda: list(self.inner.list(prefix))))
-
-    def delete(self, key: str) -> None:
-        self._call(lambda: self.inner.delete(key))
-
-    def copy_from(self, source: ObjectStore, key: str, target: str) -> None:
-        self._call(lambda: self.inner.copy_from(source, key, target))
-
-    def _call(self, call: Callable[[], T]) -> T:
+    def around(self, what: str, call: Callable[[], T]) -> T:
         self._turns.take(self._actor)
         return call()

@@ -16,6 +16,9 @@ NONCE_BYTES = 12
 TAG_BYTES = 16
 SCRYPT_COST = 2**15
 
+_ONE_CALL = 2**31 - 1  # bytes that AES-GCM takes at once
+_PIECE = 1 << 26
+
 RandomBytes = Callable[[int], bytes]
 
 
@@ -31,7 +34,7 @@ class FrameCipher:
     def __init__(self, secret: bytes, object_key: str) -> None:
         self._cipher = AESGCM(_derived(secret, f"object {object_key}"))
 
-    def close(self, binding: bytes, number: int, data: bytes) -> bytes:
+    def close(self, binding: bytes, number: int, data: bytes | memoryview) -> bytes:
         return self._cipher.encrypt(number.to_bytes(NONCE_BYTES, "big"), data, binding)
 
     def open(self, binding: bytes, number: int, data: bytes | memoryview) -> bytes:
@@ -42,18 +45,38 @@ class FrameCipher:
 
 
 def seal(secret: bytes, name: str, data: bytes, random_bytes: RandomBytes = os.urandom) -> bytes:
-    """Small bytes bound to a name that may be written again: a random nonce, then the sealed bytes."""
+    """Bytes bound to a name that may be written again: a random nonce, then the sealed bytes, in pieces if too many for
+    one call."""
     nonce = random_bytes(NONCE_BYTES)
+    if len(data) > _ONE_CALL:
+        cipher, view = FrameCipher(secret, _large(name, nonce)), memoryview(data)
+        count = -(-len(data) // _PIECE)
+        pieces = (view[n * _PIECE : (n + 1) * _PIECE] for n in range(count))
+        return b"".join((nonce, *(cipher.close(_binding(n, count), n, piece) for n, piece in enumerate(pieces))))
     return nonce + AESGCM(_derived(secret, f"document {name}")).encrypt(nonce, data, name.encode())
 
 
 def unseal(secret: bytes, name: str, data: bytes) -> bytes:
     """What ``seal`` sealed; ValueError if it is not that."""
+    nonce, sealed = data[:NONCE_BYTES], memoryview(data)[NONCE_BYTES:]
+    if len(sealed) > _ONE_CALL + TAG_BYTES:
+        cipher, step = FrameCipher(secret, _large(name, nonce)), _PIECE + TAG_BYTES
+        count = -(-len(sealed) // step)
+        pieces = (sealed[n * step : (n + 1) * step] for n in range(count))
+        return b"".join(cipher.open(_binding(n, count), n, piece) for n, piece in enumerate(pieces))
     try:
-        cipher = AESGCM(_derived(secret, f"document {name}"))
-        return cipher.decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], name.encode())
+        return AESGCM(_derived(secret, f"document {name}")).decrypt(nonce, sealed, name.encode())
     except (InvalidTag, ValueError) as error:
         raise ValueError("it is not what was sealed there") from error
+
+
+def _large(name: str, nonce: bytes) -> str:
+    """What stands for the object's key: a new one each time, for the numbers of the pieces are their nonces."""
+    return f"{name} {nonce.hex()}"
+
+
+def _binding(number: int, count: int) -> bytes:
+    return b"%d of %d" % (number, count)
 
 
 def stretched(key: bytes, salt: bytes, cost: int = SCRYPT_COST) -> bytes:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from tiervdb.backup import backup_plan, leases, lineage
+from tiervdb.backup import backup_plan, leases
 from tiervdb.backup.backup_plan import BackupPlan, Content, Item
 from tiervdb.backup.leases import HeldLease
 from tiervdb.backup.listing import is_listed
@@ -41,6 +41,7 @@ from tiervdb.format.wal_record import chain_next
 _SAVE_SECONDS = 1.0
 
 AskedKind = Literal["full", "incremental", "auto"]
+Tenure = Callable[[], RepositoryEpoch]
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,14 @@ def create(
     vault: Vault,
     source: Source,
     wish: Wish,
-    epoch: RepositoryEpoch,
+    tenure: Tenure,
     repository_id: str,
     list_backups: Callable[[], list[BackupDocument]],
     progress: Progress | None = None,
 ) -> BackupDocument:
     """Makes a backup of a pinned state. Going on after an interruption, it does not send again what is there.
 
+    ``tenure``: asked first and last whose tenure the backup is made in; FencedError from it when that is over.
     DatabaseLockedError if another backup of this directory runs; CorruptionError if something that the manifest lists
     is missing or damaged; FencedError if a newer writer took over; StorageError. Nothing is listed then.
     """
@@ -78,7 +80,8 @@ def create(
     if lock is None:
         raise DatabaseLockedError(f"another backup of {source.local.root} is running; wait for it, or stop it")
     try:
-        return _Run(vault, source, wish, epoch, repository_id, list_backups).finish(progress)
+        tenure()
+        return _Run(vault, source, wish, tenure, repository_id, list_backups).finish(progress)
     finally:
         lock.release()
 
@@ -91,14 +94,14 @@ class _Run:
         vault: Vault,
         source: Source,
         wish: Wish,
-        epoch: RepositoryEpoch,
+        tenure: Tenure,
         repository_id: str,
         list_backups: Callable[[], list[BackupDocument]],
     ) -> None:
         self._vault = vault
         self._source = source
         self._wish = wish
-        self._epoch = epoch
+        self._tenure = tenure
         self._list = list_backups
         self._created_us = vault.clock.now_us()
         self._progress, self._lease = self._begin(repository_id)
@@ -181,7 +184,7 @@ class _Run:
         now = self._vault.clock.monotonic()
         if force or now - self._saved_at >= _SAVE_SECONDS:
             self._saved_at = now
-            self._source.local.write_volatile(local_paths.BACKUP_PROGRESS, local_documents.encode(self._progress))
+            self._source.local.write_atomic(local_paths.BACKUP_PROGRESS, local_documents.encode(self._progress))
 
     # -- the end
 
@@ -216,7 +219,7 @@ class _Run:
             database_id=source.identity.database_id,
             timeline=source.identity.timeline,
             ancestors=source.identity.ancestors,
-            epoch=self._epoch.epoch,
+            epoch=self._tenure().epoch,
             created_us=self._created_us,
             finished_us=self._vault.clock.now_us(),
             cold=self._wish.cold,
@@ -252,7 +255,6 @@ class _Run:
         return BackupFile(name=name, role="local", size=len(data), sha256=sha256, kind=kind, object=stored)
 
     def _publish(self, document: BackupDocument) -> None:
-        lineage.require_newest(self._vault, self._epoch)
         if self._lease.is_over:
             raise StateError("the backup's lease ran out before it was finished (a clock that jumped?); start it again")
         try:

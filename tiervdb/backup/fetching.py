@@ -13,6 +13,7 @@ from tiervdb.backup.pace import Limits, Pace
 from tiervdb.backup.sending import Progress
 from tiervdb.backup.vault import Vault
 from tiervdb.errors import CorruptionError
+from tiervdb.format import paths
 from tiervdb.format.repository_documents import BackupFile
 from tiervdb.storage.local_dir import LocalDir
 
@@ -95,15 +96,31 @@ def hash_file(path: Path) -> str:
 
 
 def replace_directory(parent: LocalDir, staged: str, name: str) -> None:
-    """Puts a staged directory in the place of an old one, which is deleted then."""
-    old = f".{name}.replaced"
+    """Puts a staged directory in the place of an old one, which is deleted then. ``settle_replaced`` comes before."""
+    old = _replaced(name)
     parent.rename(name, old)
     parent.rename(staged, name)
     remove(parent.sub(old))
 
 
+def settle_replaced(parent: LocalDir, name: str) -> None:
+    """After an interrupted ``replace_directory``: the old one is put back, or deleted where its successor is."""
+    old = parent.sub(_replaced(name))
+    if not old.root.is_dir():
+        return
+    if old.exists(paths.IDENTITY) and not parent.path(name).exists():
+        parent.rename(_replaced(name), name)
+    else:
+        remove(old)
+
+
+def _replaced(name: str) -> str:
+    return f".{name}.replaced"
+
+
 def remove(local: LocalDir) -> None:
-    """Deletes a directory's files."""
+    """Deletes a directory's files; that which makes it a database first, so that none is ever half there."""
+    local.delete(paths.IDENTITY, durable=True)
     for file in list(local.walk("")):
         local.delete(file)
     local.remove_empty_folders()

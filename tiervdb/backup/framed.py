@@ -59,11 +59,8 @@ class FramedObject:
         """The plain bytes of each range; only the frames that hold them are read."""
         if self.table is None:
             self.table = b"".join(self._read(self._table_span()))
-        frames = self._reader.frames(self.table)
         numbers = sorted({number for wanted in ranges for number in _numbers(wanted)})
-        if numbers and numbers[-1] >= len(frames):
-            raise self._reader.damaged(f"it has no frame {numbers[-1]}, but {len(frames)} frames")
-        touched = [frames[number] for number in numbers]
+        touched = self._reader.frames(self.table, numbers)
         plain = dict(zip(numbers, self._decoded(touched, self._fetched(touched)), strict=True))
         return [self._cut(plain, wanted) for wanted in ranges]
 

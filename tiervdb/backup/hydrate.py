@@ -48,6 +48,13 @@ def read(local: LocalDir) -> HydrationDocument | None:
     return documents.decode_hydration(local.read(paths.HYDRATION), str(local.path(paths.HYDRATION)))
 
 
+def give_up(local: LocalDir, opened: OpenRepository) -> None:
+    """Nothing more is to come to this directory, which an interrupted restore left: releases its pin."""
+    document = read(local)
+    if document is not None and document.repository == opened.id:
+        leases.unpin(opened.vault, document.pin)
+
+
 def hydrating(local: LocalDir, document: HydrationDocument, opened: Opened) -> HydratingDir:
     """The directory, whose missing files come from the repository when they are touched. That is opened only then."""
     missing = {file.name: _elsewhere(file, opened) for file in document.files}
@@ -56,8 +63,8 @@ def hydrating(local: LocalDir, document: HydrationDocument, opened: Opened) -> H
 
 def finish(local: HydratingDir, document: HydrationDocument, opened: Opened) -> None:
     """All of it is here: the repository need not keep it for this database any more."""
-    local.inner.delete(paths.HYDRATION, durable=True)
     leases.unpin(opened().vault, document.pin)
+    local.inner.delete(paths.HYDRATION, durable=True)  # last: it is all that knows of the pin
 
 
 class Hydrator:

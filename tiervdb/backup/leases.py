@@ -148,13 +148,15 @@ def pinned(vault: Vault) -> list[RepositoryPin]:
     return vault.read_all(paths.PINS, documents.decode_pin)
 
 
-def pin(vault: Vault, holder: str, path: str, backups: Iterable[str], timelines: Iterable[str]) -> RepositoryPin:
+def pin(
+    vault: Vault, holder: str, path: str, backups: Iterable[str], timelines: Iterable[str], id: str | None = None
+) -> RepositoryPin:
     """Writes a pin for a lazy restore of the database ``holder`` in the directory ``path``.
 
     Where the store refuses writing, goes on without and says so.
     """
     document = RepositoryPin(
-        id=local_paths.random_id(vault.rng),
+        id=id or local_paths.random_id(vault.rng),
         created_us=vault.clock.now_us(),
         owner=this_process(),
         holder=holder,

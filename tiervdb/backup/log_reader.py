@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from heapq import heappush
 
 from tiervdb.backup import archive_reader
 from tiervdb.backup.holdings import Holdings, Stretch, stretches
@@ -38,19 +37,17 @@ def chain_of(held: Sequence[Stretch], after: int, until: int) -> list[Step] | No
     """The fewest stretches with all records of (after, until], of two that go as far the first; None if some are
     missing. Pure."""
     steps: list[Step] = []
-    begun: list[tuple[int, int]] = []  # how far those go that begin by now, negative, and their places in held
     order = iter(sorted(range(len(held)), key=lambda place: held[place].after))
     place = next(order, None)
-    seq = after
+    furthest, seq = (after, 0), after  # how far the best of those goes that begin by seq, and its place, negative
     while seq < until:
         while place is not None and held[place].after <= seq:
-            heappush(begun, (-held[place].until, place))
+            furthest = max(furthest, (held[place].until, -place))
             place = next(order, None)
-        if not begun or -begun[0][0] <= seq:
+        if furthest[0] <= seq:
             return None
-        furthest = held[begun[0][1]]
-        end = min(furthest.until, until)
-        steps.append(Step(furthest, seq, end))
+        end = min(furthest[0], until)
+        steps.append(Step(held[-furthest[1]], seq, end))
         seq = end
     return steps
 

@@ -14,6 +14,7 @@ from tiervdb.backup import keys
 from tiervdb.backup.keys import Key
 from tiervdb.backup.vault import Vault
 from tiervdb.clock import Clock
+from tiervdb.engine import store_record
 from tiervdb.errors import (
     AlreadyExistsError,
     CorruptionError,
@@ -105,10 +106,9 @@ def create_in(
 
 
 def _probed(store: ObjectStore, clock: Clock, rng: random.Random) -> StoreRecord:
-    """CorruptionError if the store does not give back what was written."""
+    """The short probe. CorruptionError if the store does not give back what was written."""
     key = f"probe/{local_paths.random_id(rng)}"
-    holds = first_look(store, key, rng.randbytes(32), rng.randbytes(32))
-    return StoreRecord(probed_us=clock.now_us(), by="first write", conditional=holds)
+    return store_record.of_first_look(first_look(store, key, rng.randbytes(32), rng.randbytes(32)), clock)
 
 
 def key_ids(store: ObjectStore) -> list[str]:
@@ -141,6 +141,12 @@ def remove_key(store: ObjectStore, document: RepositoryDocument, known: Key, slo
 def damaged_slots(store: ObjectStore) -> dict[str, CorruptionError]:
     """What is wrong with key slots that cannot be read, by their keys in the store."""
     return _slots(store)[1]
+
+
+def is_half_probed(store: ObjectStore) -> bool:
+    """Whether the store holds a repository of whose store only the first look is known."""
+    document = find(store)
+    return document is not None and (document.probe is None or document.probe.by != "doctor")
 
 
 def record_probe(store: ObjectStore, probe: StoreRecord) -> bool:

@@ -77,24 +77,26 @@ def restore(
     if lock is None:
         raise DatabaseLockedError(f"another restore to {where.parent.path(where.name)} is running; wait for it")
     try:
+        fetching.settle_replaced(where.parent, where.name)
+        _check_target(where)  # an old one may be back in its place
         with leases.take(vault, "restore", backups=backups(plan), timelines=timelines(plan)):
             plan = as_listed(vault, plan)
-            return _Run(vault, opened.id, where, staging, progress).finish(plan, settle, finish)
+            return _Run(opened, where, staging, progress).finish(plan, settle, finish)
     finally:
         lock.release()
 
 
 class _Run:
     def __init__(
-        self, vault: Vault, repository_id: str, where: Destination, staging: LocalDir, progress: Progress | None
+        self, opened: OpenRepository, where: Destination, staging: LocalDir, progress: Progress | None
     ) -> None:
-        self._vault = vault
-        self._repository_id = repository_id
+        self._opened = opened
+        self._vault = opened.vault
         self._where = where
         self._staging = staging
         self._progress = progress
         self._path = str(where.parent.path(where.name))
-        self._reader = LogReader(vault)
+        self._reader = LogReader(opened.vault)
 
     def finish(self, plan: RestorePlan, settle: Settle | None, finish: Finish | None) -> Restored:
         self._clean_up(plan)
@@ -125,6 +127,7 @@ class _Run:
     def _clean_up(self, plan: RestorePlan) -> None:
         """What an earlier attempt left; whole files of it are fetched again."""
         restore_cold.abandon(plan, self._where, self._staging, self._path)
+        hydrate.give_up(self._staging, self._opened)
         for old in list(self._staging.walk("")):
             if old != paths.WRITER_LOCK:
                 self._staging.delete(old)
@@ -144,11 +147,10 @@ class _Run:
         """Says in the directory what is still to come, and pins it in the repository."""
         if not later:
             return
-        pin = leases.pin(self._vault, identity.database_id, self._path, backups(plan), [])
-        document = HydrationDocument(
-            url=self._vault.url, repository=self._repository_id, pin=pin.id, files=tuple(later)
-        )
-        hydrate.write(self._staging, document)
+        pin = paths.random_id(self._vault.rng)
+        document = HydrationDocument(url=self._vault.url, repository=self._opened.id, pin=pin, files=tuple(later))
+        hydrate.write(self._staging, document)  # first: whoever cleans up after us finds the pin by it
+        leases.pin(self._vault, identity.database_id, self._path, backups(plan), [], id=pin)
 
     def _log(self, plan: RestorePlan, manifest: Manifest, identity: Identity) -> int:
         """Writes the log after the manifest; the commit time at its end."""

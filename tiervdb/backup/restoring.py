@@ -6,7 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tiervdb.backup import attach, fetching, holdings, resolve, restore, restore_plan, some_collections
+from tiervdb.backup import (
+    attach,
+    fetching,
+    holdings,
+    hydrate,
+    lineage,
+    resolve,
+    restore,
+    restore_plan,
+    some_collections,
+)
 from tiervdb.backup.destination import Destination
 from tiervdb.backup.holdings import Holdings
 from tiervdb.backup.log_reader import LogReader
@@ -16,10 +26,12 @@ from tiervdb.backup.restore import Restored
 from tiervdb.backup.restore_plan import RestorePlan
 from tiervdb.backup.sending import Progress
 from tiervdb.backup.values import RestoreResult
+from tiervdb.engine import drop
 from tiervdb.engine import identity as identities
 from tiervdb.engine.copies import parent_of
 from tiervdb.errors import AlreadyExistsError, CorruptionError, InvalidInputError, StateError, TiervdbError
 from tiervdb.format import paths
+from tiervdb.storage.local_dir import LocalDir
 from tiervdb.storage.object_store import ObjectStore
 from tiervdb.storage.open import Store, open_store
 from tiervdb.storage.os_dir import OsDir
@@ -106,17 +118,24 @@ def _require_archived(opened: OpenRepository, held: Holdings, path: Path) -> Non
     local = OsDir(path)
     if not local.exists(paths.IDENTITY):
         return
-    timeline = identities.read(local).timeline.id
+    identity = identities.read(local)
     seq, _ = attach.newest_point(local)
+    for branch in lineage.history_of((identity.timeline, *identity.ancestors)):
+        last = seq if branch.high is None else min(seq, branch.high)
+        safe = max(branch.low, _end(held, branch.timeline))
+        if last > safe:
+            raise StateError(
+                f"{path} holds commits {safe + 1} to {last}, which are not in {opened.vault.url} and would be lost: "
+                "open it and call archive(), or move it away and restore without delta"
+            )
+
+
+def _end(held: Holdings, timeline: str) -> int:
+    """The last commit of a timeline that the repository holds."""
     archived = held.archived.get(timeline)
     ends = [part.last_seq for part in archived.parts] if archived is not None else []
     ends += [holdings.shard_of(backup).seq for backup in held.backups if backup.timeline.id == timeline]
-    safe = max(ends, default=0)
-    if seq > safe:
-        raise StateError(
-            f"{path} holds commits {safe + 1} to {seq}, which are not in {opened.vault.url} and would be lost: open it "
-            "and call archive(), or move it away and restore without delta"
-        )
+    return max(ends, default=0)
 
 
 def _destination(parent: OsDir, name: str, wish: RestoreWish) -> Destination:
@@ -137,7 +156,7 @@ def _some(opened: OpenRepository, planned: RestorePlan, where: Destination, wish
         raise AlreadyExistsError(f"{where.parent.path(where.name)} exists already; restore to a path that does not")
     beside = f".{where.name}.some"
     old = where.parent.sub(beside)
-    fetching.remove(old)
+    _give_up(opened, old, wish)
     done = restore.restore(opened, planned, replace(where, name=beside, lazy=True))
     cold = wish.cold
     if cold is None and done.identity.cold_url is not None:
@@ -146,9 +165,19 @@ def _some(opened: OpenRepository, planned: RestorePlan, where: Destination, wish
         seq = some_collections.keep_only(opened, old, wish.collections or (), cold, wish.progress, fetch=not wish.lazy)
         where.parent.rename(beside, where.name)
     except BaseException:
-        fetching.remove(old)
+        _give_up(opened, old, wish)
         raise
     return replace(done, seq=seq)
+
+
+def _give_up(opened: OpenRepository, local: LocalDir, wish: RestoreWish) -> None:
+    """Removes what was restored to be made smaller, with what was pinned for it."""
+    hydrate.give_up(local, opened)
+    if local.exists(paths.IDENTITY) or local.exists(paths.DROPPED):
+        url = drop.identity_of(local).cold_url
+        if url is not None:
+            drop.drop(local, open_store(wish.cold or wish.source_options(url)), opened.vault.clock, opened.vault.rng)
+    fetching.remove(local)
 
 
 def _check(wish: RestoreWish) -> None:

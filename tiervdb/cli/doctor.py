@@ -30,13 +30,16 @@ def doctor(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Try out a store, below a random name that is deleted again; ends with exit code 8 if tiervdb cannot use it."""
+    """Try out a store, below a random name that is deleted again; ends with exit code 8 if tiervdb cannot use it.
+
+    A repository is told what was found, if only the short look of its creation is known there.
+    """
     output = Output(json)
     clock = SystemClock()
     store = open_store(url, create=False)
     try:
         report = examine(store, clock, random.SystemRandom(), time.perf_counter)
-        recorded = record and report.usable
+        recorded = report.usable and (record or opened.is_half_probed(store))
         if recorded:
             in_repository = opened.record_probe(store, store_record.of_report(report, clock))
             if not in_repository:

@@ -49,7 +49,7 @@ def backup(session: Session, wish: Wish, progress: Progress | None, dry_run: boo
         if session.protection is not None and session.protection.mode != "off":
             _ship(session.protection)  # so that the archive reaches what the backup holds
         document = create.create(
-            opened.vault, source, wish, _epoch(session, opened), opened.id, lambda: _listed(opened), progress
+            opened.vault, source, wish, lambda: _epoch(session, opened), opened.id, lambda: _listed(opened), progress
         )
     _repository(session).after_operation()
     return backup_value(document)
@@ -113,9 +113,14 @@ def _listed(opened: OpenRepository) -> list[BackupDocument]:
 
 
 def _epoch(session: Session, opened: OpenRepository) -> RepositoryEpoch:
-    """The writer's; in a process beside it, that of the writer, who has begun it."""
+    """The writer's, while nobody is newer; in a process beside it, that of whoever writes to this timeline now.
+
+    A writer that was started again has a new one, and the same commits. FencedError, RepositoryInUseError.
+    """
     if session.protection is not None:
-        return session.protection.epoch()
+        epoch = session.protection.epoch()
+        lineage.require_newest(opened.vault, epoch)
+        return epoch
     line = lineage.read(opened.vault)
     lineage.require_ours(line, session.identity, opened.vault.url)
     if not line.epochs:

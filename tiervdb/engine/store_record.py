@@ -9,7 +9,7 @@ from tiervdb.errors import CorruptionError, ObjectExistsError, ObjectNotFoundErr
 from tiervdb.format import documents, paths
 from tiervdb.format.documents import StoreRecord
 from tiervdb.storage.doctor_report import StoreReport
-from tiervdb.storage.first_look import first_look
+from tiervdb.storage.first_look import FirstLook, first_look
 from tiervdb.storage.object_store import ObjectStore
 
 
@@ -34,8 +34,8 @@ def conditional(store: ObjectStore, database_id: str, clock: Clock, rng: random.
     if found is not None:
         return found.conditional and store.conditional
     key = paths.probe_key(database_id, paths.random_id(rng))
-    holds = first_look(store, key, rng.randbytes(32), rng.randbytes(32))
-    record = StoreRecord(probed_us=clock.now_us(), by="first write", conditional=holds)
+    look = first_look(store, key, rng.randbytes(32), rng.randbytes(32))
+    record, holds = of_first_look(look, clock), look.conditional
     try:
         store.put_if_absent(paths.STORE, documents.encode(record))
     except ObjectExistsError:  # another database was faster
@@ -60,6 +60,17 @@ def write(store: ObjectStore, report: StoreReport, clock: Clock) -> StoreRecord:
     record = of_report(report, clock)
     store.put(paths.STORE, documents.encode(record))
     return record
+
+
+def of_first_look(look: FirstLook, clock: Clock) -> StoreRecord:
+    """What the short probe found, as a record; what it did not ask stays open."""
+    return StoreRecord(
+        probed_us=clock.now_us(),
+        by="first write",
+        conditional=look.conditional,
+        lists_after_writing=look.lists,
+        range_reads=True,
+    )
 
 
 def of_report(report: StoreReport, clock: Clock) -> StoreRecord:

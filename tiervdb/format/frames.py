@@ -8,12 +8,13 @@ frame can be read alone and none can be swapped, repeated or dropped. See docs/f
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 import crc32c
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from tiervdb.errors import CorruptionError
@@ -148,16 +149,19 @@ class FrameReader:
             raise newer(self._name, version, FRAMES_VERSION)
         raise self.damaged("its header is not that of the object that is listed")
 
-    def frames(self, table: bytes | memoryview = b"") -> list[Frame]:
-        """All frames. ``table``: the bytes of ``table_span``."""
+    def frames(self, table: bytes | memoryview = b"", numbers: Iterable[int] | None = None) -> list[Frame]:
+        """All frames, or those of these numbers. ``table``: the bytes of ``table_span``."""
         lengths = self._lengths(table)
-        found, start = [], HEADER_BYTES
-        for number, length in enumerate(lengths):
-            plain = number * FRAME_BYTES
-            found.append(Frame(number, start, length, plain, min(FRAME_BYTES, self._size - plain)))
-            start += length
-        if start != self.table_span[0]:
-            raise self.damaged(f"its frames end at byte {start} of {self.table_span[0]}")
+        ends = HEADER_BYTES + np.cumsum(lengths, dtype=np.int64)
+        end = int(ends[-1]) if len(ends) else HEADER_BYTES
+        if end != self.table_span[0]:
+            raise self.damaged(f"its frames end at byte {end} of {self.table_span[0]}")
+        found = []
+        for number in range(self._count) if numbers is None else numbers:
+            if number >= self._count:
+                raise self.damaged(f"it has no frame {number}, but {self._count} frames")
+            length, plain = int(lengths[number]), number * FRAME_BYTES
+            found.append(Frame(number, int(ends[number]) - length, length, plain, min(FRAME_BYTES, self._size - plain)))
         return found
 
     def decode(self, frame: Frame, data: bytes | memoryview) -> bytes:
@@ -187,18 +191,18 @@ class FrameReader:
             f"{self._name} is damaged: {what}. Run `tiervdb verify --deep`, and use another backup or an off-site copy"
         )
 
-    def _lengths(self, table: bytes | memoryview) -> Sequence[int]:
+    def _lengths(self, table: bytes | memoryview) -> npt.NDArray[np.int64]:
         if self._codec != "zstd":
-            full, rest = divmod(self._size, FRAME_BYTES)
             overhead = self._closing.overhead
-            return [FRAME_BYTES + overhead] * full + ([rest + overhead] if rest else [])
+            lengths = np.full(self._count, FRAME_BYTES + overhead, np.int64)
+            lengths[-1:] -= self._count * FRAME_BYTES - self._size
+            return lengths
         if len(table) != self.table_span[1] or self.table_span[0] < HEADER_BYTES:
             raise self.damaged("its table of frames is cut short")
         body = bytes(table[: -_CRC.size])
         if _CRC.unpack(table[-_CRC.size :])[0] != crc32c.crc32c(body):
             raise self.damaged("the checksum of its table of frames does not match")
-        lengths: list[int] = np.frombuffer(body, _LENGTH).tolist()
-        return lengths
+        return np.frombuffer(body, _LENGTH).astype(np.int64)
 
 
 def compress(data: bytes | memoryview) -> bytes:

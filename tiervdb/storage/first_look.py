@@ -4,13 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
-from tiervdb.errors import CorruptionError, ObjectExistsError, PreconditionFailedError, TiervdbError
+from tiervdb.errors import (
+    CorruptionError,
+    ObjectExistsError,
+    PreconditionFailedError,
+    StoreRefusedError,
+    TiervdbError,
+)
 from tiervdb.storage.object_store import ByteRange, ObjectStore
 
 
-def first_look(store: ObjectStore, key: str, first: bytes, second: bytes) -> bool:
-    """Whether a second creation of ``key`` is refused and changes nothing; a few requests, and deletes the object.
+@dataclass(frozen=True)
+class FirstLook:
+    """``conditional``: a second creation of an object is refused, and changes nothing.
+
+    ``lists``: a new object is listed at once; None: the credentials do not allow to list.
+    """
+
+    conditional: bool
+    lists: bool | None
+
+
+def first_look(store: ObjectStore, key: str, first: bytes, second: bytes) -> FirstLook:
+    """What matters most, in a few requests, by an object that is deleted again.
 
     ``first`` and ``second``: new bytes that differ, at least 3. CorruptionError if an object or its ranges do not come
     back as written: nothing must be kept in such a store. Other errors of the store go through.
@@ -24,12 +42,21 @@ def first_look(store: ObjectStore, key: str, first: bytes, second: bytes) -> boo
                 f"trying out {store.url}: {key} did not come back as it was written, so nothing was moved there; "
                 f"`tiervdb doctor {store.url}` says what is wrong with the store"
             )
+        lists = _lists(store, key)
         if not store.conditional:
-            return False
-        return is_refused(lambda: store.put_if_absent(key, second)) and store.get(key) == first
+            return FirstLook(False, lists)
+        refused = is_refused(lambda: store.put_if_absent(key, second))
+        return FirstLook(refused and store.get(key) == first, lists)
     finally:
         with suppress(TiervdbError):
             store.delete(key)
+
+
+def _lists(store: ObjectStore, key: str) -> bool | None:
+    try:
+        return any(found.key == key for found in store.list(key))
+    except StoreRefusedError:
+        return None
 
 
 def is_refused(write: Callable[[], object]) -> bool:
