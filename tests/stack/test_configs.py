@@ -14,10 +14,11 @@ import pytest
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
-from tiervdb.agent import configuration, options
 from tiervdb.agent.metrics import StandingCollector, registry_of
 from tiervdb.agent.standing import Alert, JobStanding, Standing
 from tiervdb.cli.main import app
+from tiervdb.configuration import options
+from tiervdb.configuration.configuration import Configuration
 from tiervdb.types import to_datetime
 
 ROOT = Path(__file__).parents[2]
@@ -149,6 +150,6 @@ def test_the_unit_starts_what_there_is() -> None:
 
 
 def test_the_offsite_copy_is_of_the_same_key_on_both_sides() -> None:
-    config = configuration.load(ROOT / "configs" / "offsite.toml")
-    copy, source = config.database("products-copy"), config.database("products")
+    config = Configuration.load(ROOT / "configs" / "offsite.toml")
+    copy, source = config["products-copy"], config["products"]
     assert (copy.options["repository"], copy.options["key_file"]) == (source.offsite["url"], source.offsite["key_file"])

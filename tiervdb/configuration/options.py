@@ -12,12 +12,9 @@ from typing import Any
 
 from cronsim import CronSim, CronSimError
 
+from tiervdb import durations
 from tiervdb.clock import SystemClock
-from tiervdb.errors import InvalidInputError
 from tiervdb.types import to_datetime
-
-DURATION = re.compile(r"(\d+)\s*([smhdwy])")
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 
 Read = Callable[[Any], Any]  # the value, or ValueError saying what it should be
 
@@ -71,16 +68,10 @@ def choice(*allowed: str) -> Read:
 
 
 def duration(given: Any) -> str:
-    """Kept as it was written; ``seconds_of`` reads it."""
-    if not isinstance(given, str) or (given and DURATION.fullmatch(given.strip()) is None):
+    """Kept as it was written."""
+    if not isinstance(given, str) or (given and durations.seconds(given) is None):
         raise ValueError('give a duration, "30s", "15m", "12h", "14d", or "" for none')
     return given.strip()
-
-
-def seconds_of(given: str) -> float:
-    """0 for ""."""
-    match = DURATION.fullmatch(given)
-    return float(int(match[1]) * SECONDS[match[2]]) if match else 0.0
 
 
 def cron(given: Any) -> str:
@@ -90,7 +81,9 @@ def cron(given: Any) -> str:
     if given.strip():
         try:
             next(CronSim(given, to_datetime(SystemClock().now_us())))
-        except (CronSimError, StopIteration) as error:
+        except StopIteration:
+            raise ValueError('no day is like that, so it never fires; "" is never') from None
+        except CronSimError as error:
             raise ValueError(f'give a cron expression of five fields, "0 3 * * *": {error}') from error
     return given.strip()
 
@@ -163,10 +156,3 @@ PARTS: Mapping[str, Table] = {
     "retention": RETENTION,
     "offsite": OFFSITE,
 }
-
-
-def require_known(kind: str, name: str, known: Mapping[str, Any]) -> None:
-    """InvalidInputError for a name that is not there, with those that are."""
-    if name not in known:
-        has = ", ".join(known) or "none"
-        raise InvalidInputError(f"there is no {kind} {name!r} in the configuration; it has: {has}")
