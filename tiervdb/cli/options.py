@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -21,7 +20,6 @@ def _remember_json(ctx: typer.Context, value: bool) -> bool:
     return value
 
 
-DatabasePath = Annotated[Path, typer.Argument(metavar="PATH", help="Directory of the database.")]
 CollectionName = Annotated[str, typer.Argument(metavar="COLLECTION", help="Name of the collection.")]
 Json = Annotated[
     bool,

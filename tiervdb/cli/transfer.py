@@ -9,16 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
-import tiervdb
 from tiervdb.cli import readable
 from tiervdb.cli.exported import with_schema
 from tiervdb.cli.fitting import Wanted, fitting
-from tiervdb.cli.opening import reading
+from tiervdb.cli.opening import Opening, on_database
 from tiervdb.cli.options import (
     At,
     CollectionName,
     Columns,
-    DatabasePath,
     Json,
     Params,
     Where,
@@ -32,8 +30,9 @@ SourceFile = Annotated[Path, typer.Argument(metavar="FILE", help="A Parquet, Arr
 TargetFile = Annotated[Path, typer.Argument(metavar="FILE", help="The Parquet file to write.")]
 
 
+@on_database
 def import_(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="Directory of the database; made if there is none.")],
+    opening: Opening,
     collection: CollectionName,
     file: SourceFile,
     id: Annotated[str | None, typer.Option("--id", help="Column of the ids.  [default: id]")] = None,
@@ -60,7 +59,7 @@ def import_(
     chosen = None if names is None or names == "*" else list(names)
     wanted = Wanted(id, vector, chosen, metric, None if stored is None else list(column_names(stored) or ()))
     with (
-        tiervdb.open(path) as db,
+        opening.open() as db,
         fitting(db, collection, file, wanted) as rows,
         output.progress(f"import {file.name}") as advance,
     ):
@@ -72,8 +71,9 @@ def import_(
         output.say(f"{readable.plural(result.skipped, 'row')} were there from an earlier run")
 
 
+@on_database
 def export(
-    path: DatabasePath,
+    opening: Opening,
     collection: CollectionName,
     file: TargetFile,
     where: Where = None,
@@ -89,7 +89,7 @@ def export(
         raise InvalidInputError(f"export: {file} is written as Parquet; give a name that ends in .parquet")
     if file.exists() and not force:
         raise AlreadyExistsError(f"export: {file} exists; choose another name, or say --force to replace it")
-    with reading(path, at) as db:
+    with opening.reading(at) as db:
         rows = db[collection]
         given: dict[str, Any] = {"where": where, "params": parameters(param)}
         total = rows.count(**given)

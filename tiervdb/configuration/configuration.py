@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from tiervdb.backup.keys import Key
 from tiervdb.backup.policy import Policy, to_seconds
@@ -16,7 +17,7 @@ from tiervdb.database.database import Database
 from tiervdb.database.open import open as open_database
 from tiervdb.errors import InvalidInputError
 from tiervdb.storage.given import to_path
-from tiervdb.storage.open import Store, open_store
+from tiervdb.storage.open import Store
 
 Stores = Mapping[str, Mapping[str, Any]]
 
@@ -139,15 +140,15 @@ class Configuration:
         """A URL, or a directory from the current one, with the credentials that the file has for it."""
         return placed(url, self.stores, Path.cwd())
 
-    def at(self, url: str) -> Repository | None:
-        """The repository or off-site copy of this URL that the file names; None if it names none."""
-        wanted = open_store(self.place(url), create=False).url
-        for database in self.databases.values():
-            named = [database.repository()] if database.options["repository"] else []
-            offsite = database.offsite_repository()
-            for repository in (*named, *([offsite] if offsite is not None else [])):
-                if repository.url == wanted:
-                    return repository
+    def at(self, url: str, name: str | None = None) -> Repository | None:
+        """The repository or off-site copy of this URL that the file names; None if it names none. ``name``: only those
+        of this database."""
+        wanted = comparable(url, Path.cwd())
+        for database in self.databases.values() if name is None else (self[name],):
+            if database.options["repository"] and comparable(database.options["repository"], database.folder) == wanted:
+                return database.repository()
+            if database.offsite["url"] and comparable(database.offsite["url"], database.folder) == wanted:
+                return database.offsite_repository()
         return None
 
 
@@ -158,6 +159,14 @@ def placed(url: str, stores: Stores, folder: Path) -> Store:
         if any(url.startswith(prefix) for prefix in store["urls"]):
             return Store(where, _credentials(store))
     return Store(where)
+
+
+def comparable(url: str, folder: Path) -> str:
+    """A URL or directory so that two which mean the same place are equal."""
+    parts = urlsplit(url)
+    if parts.scheme in {"file", "local"}:
+        return Path(unquote(parts.path)).resolve().as_uri()
+    return url.rstrip("/") if "://" in url else (folder / Path(url).expanduser()).resolve().as_uri()
 
 
 def key_of(keys: Mapping[str, Any], folder: Path) -> Key | None:
