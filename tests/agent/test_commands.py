@@ -55,4 +55,4 @@ def test_one_job(machine: Machine) -> None:
 
 def test_status_of_what(machine: Machine) -> None:
     assert "give the directory of a database, or --config FILE" in run("status", exit_code=2)
-    assert "protected" in run("status", "words", "--config", machine.folder / "tiervdb.toml")
+    assert "repository url" in run("status", "words", "--config", machine.folder / "tiervdb.toml")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +14,8 @@ from tiervdb.cli import readable
 from tiervdb.cli.options import Json
 from tiervdb.cli.output import Output
 from tiervdb.cli.repository import on_repository
-from tiervdb.errors import InvalidInputError
+from tiervdb.cli.wording import in_commands
+from tiervdb.errors import InvalidInputError, StateError
 
 _DEFAULT = tiervdb.Policy()
 _NOTHING = {"", "0", "none"}
@@ -74,13 +75,27 @@ def expire(
         require_restorable=_duration(require_restorable),
         lock=_duration(lock),
     )
-    with output.working("expiring" if confirm else "planning"):
-        done = source.expire(policy, dry_run=not confirm)
+    try:
+        with output.working("expiring" if confirm else "planning"):
+            done = source.expire(policy, dry_run=not confirm)
+    except StateError as error:
+        _say_refused(output, source, policy, error)
+        raise
     output.document(done)
     say(output, done)
 
 
-def say(output: Output, done: tiervdb.ExpiryResult) -> None:
+def _say_refused(output: Output, source: Repository, policy: tiervdb.Policy, error: StateError) -> None:
+    """The decisions that led there, if it is the policy that asks too much."""
+    try:
+        planned = source.expire(replace(policy, require_restorable=None), dry_run=True)
+    except StateError:
+        return
+    output.document({**asdict(planned), "refused": in_commands(str(error))})
+    say(output, planned, refused=True)
+
+
+def say(output: Output, done: tiervdb.ExpiryResult, *, refused: bool = False) -> None:
     """What an expiry decided, and what it did or would do."""
     if output.json:
         return
@@ -97,6 +112,9 @@ def say(output: Output, done: tiervdb.ExpiryResult) -> None:
         f"{readable.plural(len(done.backups), 'backup')}, {readable.plural(done.objects, 'object')} "
         f"({readable.size(done.bytes)}) and {readable.plural(done.parts, 'part')} of the log"
     )
+    if refused:
+        output.say(f"refused to expire {what}", "yellow")
+        return
     if done.locked_objects:
         output.say(f"{readable.plural(done.locked_objects, 'object')} cannot be deleted by anybody for a while")
     output.say(f"would expire {what}; say --confirm to do it" if done.dry_run else f"expired {what}")

@@ -52,6 +52,11 @@ class Opening:
     url_said: bool = False
     key: Key | None = None
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is a database."""
+        return OsDir(self.path.expanduser()).exists(IDENTITY)
+
     def open(self, **how: Any) -> tiervdb.Database:
         """As the command line and the configuration say, and ``how``."""
         archive = {} if self.database is None else {"archive": self.database.options["archive"]}

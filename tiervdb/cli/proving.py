@@ -14,6 +14,7 @@ from tiervdb.cli.options import Json
 from tiervdb.cli.output import Output
 from tiervdb.cli.points import target
 from tiervdb.cli.repository import RepositoryChoice, key, on_repository, on_repository_choice
+from tiervdb.cli.wording import in_commands
 from tiervdb.errors import CorruptionError, InvalidInputError
 
 
@@ -31,7 +32,7 @@ def verify(
         report = source.verify(deep=deep, sample=share(sample), resume=resume, progress=advance)
     output.document({**asdict(report), "ok": report.ok})
     for finding in report.findings:
-        output.say(str(finding), "bold red")
+        output.say(in_commands(str(finding)), "bold red")
     looked = f"{readable.plural(report.backups, 'backup')}, {readable.plural(report.objects, 'object')}"
     read = f"{readable.plural(report.read_objects, 'object')} read ({readable.size(report.read_bytes)})"
     output.say(f"{looked} and {readable.plural(report.parts, 'part')} of the log looked at; {read}")

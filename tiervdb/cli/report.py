@@ -17,6 +17,7 @@ from tiervdb.cli.options import Json, point_in_time
 from tiervdb.cli.output import Output
 from tiervdb.cli.repository import ConfigFile, KeyCommand, KeyEnv, KeyFile
 from tiervdb.cli.taking import taking
+from tiervdb.cli.wording import in_commands
 from tiervdb.errors import CorruptionError, InvalidInputError
 
 Time = Annotated[str | None, typer.Option(help="A time with its zone, or how long ago: 2h, 7d.")]
@@ -116,7 +117,8 @@ def check(opening: Opening, json: Json = False) -> None:
     report = opening.check()
     output.document(report)
     for found in report.findings:
-        output.say(f"{found.severity}: {found.file}: {found.problem}; {found.advice}", STYLES[found.severity])
+        line = f"{found.severity}: {found.file}: {found.problem}; {found.advice}"
+        output.say(in_commands(line), STYLES[found.severity])
     errors = sum(found.severity == "error" for found in report.findings)
     looked_at = f"checked {readable.plural(report.files, 'file')}, {readable.size(report.bytes)}"
     output.say(f"{looked_at}: {readable.plural(errors, 'error') if errors else 'no damage'}")

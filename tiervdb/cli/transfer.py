@@ -11,7 +11,7 @@ import typer
 
 from tiervdb.cli import readable
 from tiervdb.cli.exported import with_schema
-from tiervdb.cli.fitting import Wanted, fitting
+from tiervdb.cli.fitting import Wanted, fitting, planned
 from tiervdb.cli.opening import Opening, on_database
 from tiervdb.cli.options import (
     At,
@@ -58,9 +58,10 @@ def import_(
     names = column_names(columns)
     chosen = None if names is None or names == "*" else list(names)
     wanted = Wanted(id, vector, chosen, metric, None if stored is None else list(column_names(stored) or ()))
+    schema = None if opening.exists else planned(collection, file, wanted)
     with (
         opening.open() as db,
-        fitting(db, collection, file, wanted) as rows,
+        fitting(db, collection, file, wanted, schema) as rows,
         output.progress(f"import {file.name}") as advance,
     ):
         result = rows.ingest(file, id=id, vector=vector, columns=chosen, resume=resume, progress=advance)
