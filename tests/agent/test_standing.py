@@ -132,12 +132,28 @@ def test_an_address_that_is_taken(machine: Machine) -> None:
 
 def test_metrics_of_an_application(machine: Machine) -> None:
     with tiervdb.open(machine.folder / "words") as db:
-        db["words"].search([1, 2, 3, 4], k=3)
+        words = db["words"]
+        words.search([1, 2, 3, 4], k=3)
+        db.demote("words")
+        for _ in range(2):
+            words.search([1, 2, 3, 4], k=3)
         server = serve_database(db, "127.0.0.1:0", "mine")
         try:
             text = get(server.port, "/metrics")[1]
-            assert 'tiervdb_rows{database="mine"} 50.0' in text
-            assert 'tiervdb_searches{database="mine"} 1.0' in text
+            done = db.stats().searches
+            assert done.gets > 0
+            for sample in (
+                'tiervdb_rows{database="mine"} 50.0',
+                'tiervdb_search_seconds_bucket{database="mine",le="10.0",tier="hot"} 1.0',
+                'tiervdb_search_seconds_bucket{database="mine",le="+Inf",tier="cold"} 2.0',
+                'tiervdb_search_seconds_count{database="mine",tier="cold"} 2.0',
+                f'tiervdb_search_seconds_sum{{database="mine",tier="hot"}} {done.hot.seconds}',
+                f'tiervdb_search_gets_total{{database="mine"}} {done.gets:.1f}',
+                f'tiervdb_search_bytes_total{{database="mine"}} {done.bytes:.1f}',
+                f'tiervdb_search_cache_hits_total{{database="mine"}} {done.cache_hits:.1f}',
+            ):
+                assert sample in text
+            assert sum(done.hot.counts) + sum(done.cold.counts) == done.searches == 3
             assert get(server.port, "/healthz")[0] == 200
         finally:
             server.close()
