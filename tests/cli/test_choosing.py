@@ -112,6 +112,8 @@ def test_without_the_key_all_say_what_to_do(folder: Path, run: Run) -> None:
         said = run(*command, "--repository", "repository", exit_code=5).stderr
         assert "--key-file" in said
     assert "--key-file" in run("snapshot", "create", "db", "now", exit_code=5).stderr
+    unclosed = ("--repository", "repository", "--key-command", "echo '")
+    assert "close its quotes" in run("windows", *unclosed, exit_code=2).stderr
 
 
 def test_names_of_databases(folder: Path, run: Run, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:

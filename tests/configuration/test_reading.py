@@ -54,6 +54,7 @@ rpo = 5
         ("[databases.words\n", "it is not TOML"),
         ('[databases."a b"]\npath = "x"\n', "letters, digits"),
         ('[databases.w]\nrepository = "r"\nkey_env = "A"\nkey_file = "b"\n', "not several"),
+        ('[databases.w]\nrepository = "r"\nkey_command = "echo \'"\n', "as a shell would split it"),
         ('[database.w]\npath = "x"\n', "did you mean 'databases'?"),
     ],
 )

@@ -32,7 +32,7 @@ def test_each_configuration_has_no_mistake(config: Path, monkeypatch: pytest.Mon
     """Whatever environment variables it names."""
     for variable in re.findall(r'^(?:key|secret)_env = "(\w+)"', config.read_text(), re.MULTILINE):
         monkeypatch.delenv(variable, raising=False)
-    done = CliRunner().invoke(app, ["config", "check", str(config)])
+    done = CliRunner().invoke(app, ["config", "check", "--only-file", str(config)])
     assert (done.exit_code, done.stderr) == (0, "")
 
 
@@ -142,7 +142,7 @@ def test_systemd_reads_the_unit() -> None:
 def test_the_unit_starts_what_there_is() -> None:
     text = UNIT.read_text()
     commands = re.findall(r"^Exec\w+=/opt/tiervdb/bin/tiervdb (.+)$", text, re.MULTILINE)
-    assert commands == ["config check /etc/tiervdb/tiervdb.toml", "agent"]
+    assert commands == ["config check --only-file /etc/tiervdb/tiervdb.toml", "agent"]
     assert "Environment=TIERVDB_CONFIG=/etc/tiervdb/tiervdb.toml" in text
     for command in commands:
         words = command.split()[: 2 if command.startswith("config") else 1]

@@ -20,8 +20,9 @@ from tiervdb.cli import readable
 from tiervdb.cli.failure import Commands
 from tiervdb.cli.options import Json
 from tiervdb.cli.output import Output
+from tiervdb.cli.wording import in_commands
 from tiervdb.clock import SystemClock
-from tiervdb.configuration import reading
+from tiervdb.configuration import reading, world
 from tiervdb.configuration.configuration import Configuration
 from tiervdb.errors import InvalidInputError, StateError
 
@@ -65,14 +66,21 @@ def agent_job(
 
 @app.command("check")
 def check(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Configuration file (TOML).")], json: Json = False
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Configuration file (TOML).")],
+    only_file: Annotated[
+        bool, typer.Option("--only-file", help="Not whether keys, variables and directories are there on this machine.")
+    ] = False,
+    connect: Annotated[bool, typer.Option("--connect", help="Also ask each store, with credentials and keys.")] = False,
+    json: Json = False,
 ) -> None:
-    """Read a configuration file and report every mistake, by line and key."""
+    """Read a configuration file, look at what it names, and report every mistake, by line and key. Changes nothing."""
     output = Output(json)
     loaded, mistakes = reading.read(file)
+    if loaded is not None and not only_file:
+        mistakes = world.look(Configuration.of(file, loaded), loaded, connect=connect)
     output.document({"ok": not mistakes, "mistakes": mistakes})
     for mistake in mistakes:
-        output.say(str(mistake), "red")
+        output.say(in_commands(str(mistake)), "red")
     if mistakes or loaded is None:
         raise InvalidInputError(f"{readable.plural(len(mistakes), 'mistake')} in {file}")
     output.say(f"{file} is fine: {', '.join(loaded.databases)}")

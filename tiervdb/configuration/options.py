@@ -6,6 +6,7 @@ configs/reference.toml shows all of them; a test compares.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,14 @@ def text(given: Any) -> str:
     if not isinstance(given, str):
         raise ValueError("give a text, in quotes")
     return given
+
+
+def command(given: Any) -> str:
+    try:
+        shlex.split(text(given))
+    except ValueError as error:
+        raise ValueError(f"give a command as a shell would split it ({error})") from error
+    return str(given)
 
 
 def texts(given: Any) -> tuple[str, ...]:
@@ -81,10 +90,9 @@ def cron(given: Any) -> str:
     if given.strip():
         try:
             next(CronSim(given, to_datetime(SystemClock().now_us())))
-        except StopIteration:
-            raise ValueError('no day is like that, so it never fires; "" is never') from None
-        except CronSimError as error:
-            raise ValueError(f'give a cron expression of five fields, "0 3 * * *": {error}') from error
+        except (CronSimError, StopIteration) as error:
+            wanted = 'give a cron expression of five fields that fires some day, "0 3 * * *"'
+            raise ValueError(f"{wanted}: {error}") from error
     return given.strip()
 
 
@@ -110,7 +118,7 @@ STORE: Table = {
 _KEYS: Table = {
     "key_file": Option(text, "", "file with the key of the encrypted repository"),
     "key_env": Option(text, "", "environment variable with it"),
-    "key_command": Option(text, "", "command that prints it"),
+    "key_command": Option(command, "", "command that prints it"),
 }
 DATABASE: Table = {
     "path": Option(text, "", "its directory; none: only its repository is looked after"),
