@@ -72,6 +72,19 @@ def test_what_is_missing_is_said(machine: Machine) -> None:
     assert "Unprotected" in names(look(alone, now()))
 
 
+def test_what_was_read_is_kept_until_another_repository_is_there(machine: Machine) -> None:
+    config = machine.config["words"]
+    jobs.run(config, "backup")
+    first = look(config, now())
+    known = config.repository()
+    assert look(config, now()).last_backup == first.last_backup is not None
+    assert config.repository() is known
+    shutil.rmtree(machine.folder / "repository")
+    tiervdb.Repository.create(machine.folder / "repository")
+    assert "NothingRestorable" in names(look(config, now()))
+    assert config.repository() is not known
+
+
 def test_objectives_of_a_drill(machine: Machine) -> None:
     config = machine.configure(FILE + '\n[databases.words.objectives]\nrto = "1s"\n')["words"]
     jobs.run(config, "backup")

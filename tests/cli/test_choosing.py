@@ -141,6 +141,16 @@ def test_a_lazy_restore_and_the_off_site_copy(folder: Path, run: Run, ask: Ask) 
         assert len(ask("search", "./look", "points", "--like", "p1", "-k", 3, *given)["hits"]) == 3
     assert not [f for f in ask("check", "./look", *file)["findings"] if f["severity"] == "error"]
     run("clone", "points", "./twin", *file)
+    shutil.rmtree(folder / "db")
+    run("restore", "points", "--lazy", "--repository", "offsite", *file)
+    assert len(ask("search", "points", "points", "--like", "p1", "-k", 3, *file)["hits"]) == 3
+
+
+def test_a_file_that_names_no_repository(folder: Path, run: Run, ask: Ask) -> None:
+    (folder / "tiervdb.toml").write_text('[databases.points]\npath = "db"\n')
+    file = ("--config", "tiervdb.toml", "--key-file", "points.key")
+    run("backup", "points", "--repository", "repository", *file)
+    assert ask("backup", "points", *file)["kind"] == "incremental"
 
 
 def test_two_that_differ(folder: Path, run: Run, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,3 +180,16 @@ def test_which_of_several(folder: Path, run: Run, ask: Ask) -> None:
     (folder / "tiervdb.toml").write_text('[databases.points]\npath = "db"\n')
     assert "names no repository" in run("windows", *file, exit_code=2).stderr
     assert "where to?" in run("copy", "--repository", "repository", exit_code=2).stderr
+
+
+def test_a_repository_of_another_is_not_copied_to_the_off_site_copy_of_this(
+    folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIERVDB_CONFIG", "tiervdb.toml")
+    run("backup", "points")
+    with tiervdb.open(folder / "plain", repository=folder / "of-plain") as db:
+        db.backup()
+    assert "where to?" in run("copy", "--repository", "of-plain", exit_code=2).stderr
+    run("copy", "--repository", "repository")
+    assert (folder / "offsite").is_dir()
+    assert "usable" in run("doctor", "offsite").stdout

@@ -30,7 +30,7 @@ ONLY_IN_PYTHON = (  # a command cannot meet these
 @pytest.mark.parametrize(
     ("said", "read"),
     [
-        ("Close it there, or open it here with read_only=True", "or only read: search, get, status and backup"),
+        ("Close it there, or open it here with read_only=True", "or only read: search, export, status and backup"),
         ("Repository('s3://a/b').copy_to(...) copies all of it", "`tiervdb copy` copies all of it"),
         ("restore with delta=True, or label= and kind=\"full\"", "restore with --delta, or --label and --kind full"),
         ("timeline=\"ab12\" for it, lock=None", "--timeline ab12 for it, --lock none"),

@@ -90,22 +90,22 @@ class Opening:
 
     def copy_at(self, path: Path) -> Opening:
         """A clone of it elsewhere, which has no repository yet."""
-        return replace(self, path=path, url=None, key=None)
+        return replace(self, path=path, database=None, url=None, key=None)
 
     def _places(self) -> dict[str, Any]:
         """Cold store, repository, and source of what a lazy restore left: None where nothing is said of them."""
-        if self.database is not None:
-            return {"cold": self.database.cold(), "repository": self._of_configuration(self.database), "source": None}
-        url, cold, missing = self.url, None, None
-        local = OsDir(self.path.expanduser())
-        if (self.key is not None or self.config is not None) and local.exists(IDENTITY):
+        url, cold, missing, repository = self.url, None, None, None
+        if (self.key is not None or self.config is not None) and self.exists:
+            local = OsDir(self.path.expanduser())
             identity = identities.read(local)
             url = url or identity.repository_url
             cold = self._cold(identity.cold_url)
             missing = hydrate.read(local)
+        if self.database is not None:
+            cold, repository = self.database.cold() or cold, self._of_configuration(self.database)
         return {
             "cold": cold,
-            "repository": self._reached(url),
+            "repository": repository or self._reached(url),
             "source": None if missing is None else self._reached(missing.url),
         }
 
@@ -117,7 +117,7 @@ class Opening:
         return place if place.storage_options else None
 
     def _of_configuration(self, database: DatabaseConfiguration) -> Repository | None:
-        if not database.options["repository"] and not self.url:
+        if not database.options["repository"]:
             return None
         said = {"url_said": self.url_said, "config_said": True}
         return RepositoryChoice(self.url, self.config, database.name, self.key, **said).repository

@@ -97,7 +97,8 @@ class RepositoryChoice:
     def other(self, url: str | None, own_key: Key | None) -> Repository:
         """Where to copy to: a URL, or the off-site copy that the configuration names."""
         if url is None:
-            found = None if self.config is None else self.database.offsite_repository()
+            whose = self._whose()
+            found = None if whose is None else whose.offsite_repository()
             if found is None:
                 raise InvalidInputError(
                     "copy: where to? give the URL of the other repository, or name one as [offsite] in "
@@ -107,6 +108,14 @@ class RepositoryChoice:
         if self.config is not None:
             return with_key(self.config.at(url) or Repository(self.config.place(url)), own_key)
         return Repository(url, key=own_key)
+
+    def _whose(self) -> DatabaseConfiguration | None:
+        """The database of the configuration whose repository is meant, if it is one of these."""
+        if self.config is None:
+            return None
+        if self.url is None or (self.config_said and not self.url_said):
+            return self.database
+        return self.config.of_repository(self.url)
 
     def _found(self) -> Repository:
         if self.config is None and self.url is not None:

@@ -50,7 +50,7 @@ def import_(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Load a file into a collection, which is made if there is none of that name.
+    """Load a file into a collection; database and collection are made if there are none.
 
     A file that `tiervdb export` wrote makes an equal collection: it carries metric, id type and columns.
     """

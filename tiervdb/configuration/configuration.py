@@ -56,9 +56,10 @@ class DatabaseConfiguration:
         is named."""
         if not self.options["repository"]:
             raise InvalidInputError(f"database {self.name!r} has no repository in the configuration; name one there")
-        if "repository" not in self._kept:
-            self._kept["repository"] = self._repository(self.options["repository"], self.options)
-        return self._kept["repository"]
+        found = self._kept.get("repository")
+        if found is None:
+            found = self._kept["repository"] = self._repository(self.options["repository"], self.options)
+        return found
 
     def forget(self) -> None:
         """What was read of the repository: another one may be there now."""
@@ -139,6 +140,15 @@ class Configuration:
     def place(self, url: str) -> Store:
         """A URL, or a directory from the current one, with the credentials that the file has for it."""
         return placed(url, self.stores, Path.cwd())
+
+    def of_repository(self, url: str) -> DatabaseConfiguration | None:
+        """The database whose repository this is; None if it is nobody's."""
+        wanted = comparable(url, Path.cwd())
+        for database in self.databases.values():
+            named = database.options["repository"]
+            if named and comparable(named, database.folder) == wanted:
+                return database
+        return None
 
     def at(self, url: str, name: str | None = None) -> Repository | None:
         """The repository or off-site copy of this URL that the file names; None if it names none. ``name``: only those
