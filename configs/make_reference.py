@@ -1,4 +1,4 @@
-"""Writes configs/reference.toml: every option of tiervdb/agent/options.py, with its default and its meaning beside it.
+"""Writes configs/reference.toml: every option of tiervdb/configuration/options.py, its default and meaning beside it.
 
 python configs/make_reference.py
 """
@@ -10,15 +10,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tiervdb.agent import options
-from tiervdb.agent.options import Table
+from tiervdb.configuration import options
+from tiervdb.configuration.options import Table
 
 FILE = Path(__file__).with_name("reference.toml")
 HEAD = """\
 # Every option, with its default and its meaning beside it. `tiervdb config check FILE` names every mistake of a file.
 # "" is none. Durations: "30s", "15m", "12h", "14d", "8w", "2y". Schedules: cron expressions of five fields, in UTC.
 # Relative paths begin at the folder of the configuration file. Secrets never stand here: name environment variables.
-# Written by configs/make_reference.py from tiervdb/agent/options.py.
+# Written by configs/make_reference.py from tiervdb/configuration/options.py.
 """
 EXAMPLES = {"path": "words-db", "repository": "words-repository"}  # a database needs at least one of them
 WIDTH = 38

@@ -25,8 +25,7 @@ import stack_processes
 from soak_truth import Told
 from stack_processes import Kind, Running
 
-from tiervdb.agent import configuration
-from tiervdb.agent.configuration import Config
+from tiervdb.configuration.configuration import Configuration
 
 ROOT = Path(__file__).parents[1]
 DATABASES = ("sync", "async")  # by how they archive
@@ -160,15 +159,15 @@ class Stack:
             head = HEAD.format(agent=place.agent, store=store, offsite=place.offsite.reach)
             head += BUSY if busy else QUIET
             file.write_text(head + "".join(DATABASE.format(name=name, home=place.home) for name in DATABASES))
-        self.machine: Config = configuration.load(self.machine_file)
-        self.outside: Config = configuration.load(self.outside_file)
+        self.machine: Configuration = Configuration.load(self.machine_file)
+        self.outside: Configuration = Configuration.load(self.outside_file)
 
     # -- servers and the network
 
     def start_server(self, name: str) -> None:
         """Until it has its bucket."""
         self.running.start(name)
-        stores = {"store": self.outside.database("sync").stores[0], "offsite": self.outside.database("sync").stores[1]}
+        stores = {"store": self.outside["sync"].stores["store"], "offsite": self.outside["sync"].stores["offsite"]}
         client = make_buckets.client_of(stores[name])
         try:
             make_buckets.make(client, "tiervdb" if name == "store" else "tiervdb-offsite")

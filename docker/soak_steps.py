@@ -15,8 +15,8 @@ from soak_world import CLOCK, SECOND_US, World, names
 import tiervdb
 from tiervdb.agent import jobs
 from tiervdb.agent.agent import Agent, Outcome
-from tiervdb.agent.configuration import Config, DatabaseConfig
 from tiervdb.clock import ManualClock
+from tiervdb.configuration.configuration import Configuration, DatabaseConfiguration
 from tiervdb.errors import TiervdbError
 from tiervdb.types import to_us
 
@@ -307,7 +307,7 @@ class Soak:
     def get_back(self, name: str) -> str:
         """Restores a lost database as the one that goes on, and requires that nothing is missing that was safe."""
         told = self.world.told[name]
-        done = self.stack.machine.database(name).repository().restore(self.world.path(name), attach=True)
+        done = self.stack.machine[name].repository().restore(self.world.path(name), attach=True)
         assert isinstance(done, tiervdb.RestoreResult)
         if done.seq < told.safe:
             raise Broken(f"{name}: commit {told.safe} was safe, and the restore ends at {done.seq}")
@@ -360,7 +360,7 @@ class Soak:
         return True
 
 
-def _run_here(_config: Config, database: DatabaseConfig, job: str, _deadline: float) -> Outcome:
+def _run_here(_config: Configuration, database: DatabaseConfiguration, job: str, _deadline: float) -> Outcome:
     """A job of an agent, without a process of its own, which takes longer."""
     try:
         return Outcome(jobs.run(database, job), None)

@@ -12,9 +12,9 @@ from soak_truth import Lines, Told, difference
 
 import tiervdb
 from tiervdb import Repository, Target
-from tiervdb.agent.configuration import DatabaseConfig
 from tiervdb.agent.standing import Standing, look
 from tiervdb.clock import SystemClock
+from tiervdb.configuration.configuration import DatabaseConfiguration
 from tiervdb.errors import OutsideWindowError
 
 SECOND_US = 1_000_000
@@ -47,8 +47,8 @@ class World:
     def whole(self) -> bool:
         return all(self.up.values()) and not self.missing
 
-    def outside(self, name: str) -> DatabaseConfig:
-        return self.stack.outside.database(name)
+    def outside(self, name: str) -> DatabaseConfiguration:
+        return self.stack.outside[name]
 
     def repository(self, name: str) -> Repository:
         """From outside; what is tried there is no operation that its catalog is published for."""

@@ -16,9 +16,8 @@ from typing import Any
 
 import soak_truth
 
-from tiervdb.agent import configuration
-from tiervdb.agent.configuration import DatabaseConfig
 from tiervdb.clock import SystemClock
+from tiervdb.configuration.configuration import Configuration, DatabaseConfiguration
 from tiervdb.errors import FencedError, TiervdbError
 
 FLUSH_EVERY = 40  # commits
@@ -28,11 +27,11 @@ CLOCK = SystemClock()
 
 def main(arguments: list[str]) -> None:
     config, name, rest = arguments
-    database = configuration.load(Path(config)).database(name)
+    database = Configuration.load(Path(config))[name]
     timeline = ""
     while True:
         try:
-            with database.open(read_only=True) as db:
+            with database.open(create=False, read_only=True) as db:
                 timeline = db.status().timeline
             write(database, timeline, float(rest))
         except FencedError:
@@ -42,9 +41,9 @@ def main(arguments: list[str]) -> None:
             time.sleep(AGAIN_SECONDS)
 
 
-def write(database: DatabaseConfig, timeline: str, rest: float) -> None:
+def write(database: DatabaseConfiguration, timeline: str, rest: float) -> None:
     """Until something is refused."""
-    with database.open() as db:
+    with database.open(create=False) as db:
         tell("opened", timeline, seq=db.seq)
         while True:
             wanted = db.seq + 1

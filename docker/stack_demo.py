@@ -15,11 +15,10 @@ from stack_processes import Running
 from stack_truth import QUERIES, Truth
 
 import tiervdb
-from tiervdb.agent import configuration
-from tiervdb.agent.configuration import DatabaseConfig
 from tiervdb.cli.example_data import Words, load_words
 from tiervdb.cli.output import Output
 from tiervdb.cli.readable import milliseconds, size
+from tiervdb.configuration.configuration import Configuration, DatabaseConfiguration
 
 BATCHES = 12  # that are acknowledged before a disaster, at least
 
@@ -66,8 +65,8 @@ class Demo:
         self.base = self.batches = 0
 
     @property
-    def database(self) -> DatabaseConfig:
-        return configuration.load(self.running.config).database(application.DATABASE)
+    def database(self) -> DatabaseConfiguration:
+        return Configuration.load(self.running.config)[application.DATABASE]
 
     @property
     def path(self) -> Path:
@@ -94,7 +93,7 @@ class Demo:
             self.output.say(f"   {line}")
 
     def write(self, batches: int) -> None:
-        with self.database.open() as db:
+        with self.database.open(create=False) as db:
             for _ in range(batches):
                 seq = application.commit(db, self.words, self.batches)
                 self.batches += 1
@@ -112,7 +111,7 @@ class Demo:
         repository = self.database.repository()
         done = repository.restore(self.path, attach=True)
         assert isinstance(done, tiervdb.RestoreResult)
-        with self.database.open() as db:
+        with self.database.open(create=False) as db:
             return self._compare(db, done, disaster)
 
     def lose_the_site(self) -> Recovered:

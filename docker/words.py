@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 
 import tiervdb
-from tiervdb.agent import configuration
-from tiervdb.agent.configuration import DatabaseConfig
 from tiervdb.cli.demo import steps
 from tiervdb.cli.example_data import Words, load_words
+from tiervdb.configuration.configuration import Configuration, DatabaseConfiguration
 from tiervdb.types import Vectors
 
 DATABASE = "words"
@@ -28,7 +27,7 @@ DELETES = 5  # every fifth batch deletes instead
 def main(arguments: list[str]) -> None:
     match arguments:
         case [config]:
-            database = configuration.load(Path(config)).database(DATABASE)
+            database = Configuration.load(Path(config))[DATABASE]
             assert database.path is not None
             if database.path.exists():
                 print(f"{database.path} is there")
@@ -36,12 +35,12 @@ def main(arguments: list[str]) -> None:
                 make(database, load_words())
                 print(f"{database.path}: made, with 20,000 words, most of them in {database.options['cold']}")
         case [config, "write", first]:
-            write_forever(configuration.load(Path(config)).database(DATABASE), int(first))
+            write_forever(Configuration.load(Path(config))[DATABASE], int(first))
         case _:
             raise SystemExit(__doc__)
 
 
-def make(database: DatabaseConfig, words: Words) -> tuple[steps.Loaded, steps.Demoted]:
+def make(database: DatabaseConfiguration, words: Words) -> tuple[steps.Loaded, steps.Demoted]:
     """A new database, loaded, and most of it moved to the bucket."""
     assert database.path is not None
     place = database.repository().location
@@ -74,10 +73,10 @@ def commit(db: tiervdb.Database, words: Words, number: int) -> int:
     return rows.upsert(ids=table["word"], vectors=given.vectors, columns=columns).seq
 
 
-def write_forever(database: DatabaseConfig, first: int) -> None:
+def write_forever(database: DatabaseConfiguration, first: int) -> None:
     """Only a signal ends this. Straight into the pipe: what was read there cannot be lost in a buffer."""
     words = load_words()
-    with database.open() as db:
+    with database.open(create=False) as db:
         number = first
         while True:
             seq = commit(db, words, number)

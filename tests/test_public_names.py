@@ -17,6 +17,7 @@ PUBLIC = [
     "CollectionStats",
     "Column",
     "Commit",
+    "Configuration",
     "CopyResult",
     "Database",
     "DrillResult",

@@ -14,6 +14,7 @@ from tiervdb.backup.repository import Repository
 from tiervdb.backup.values import Backup, BackupSketch, PlannedRestore, RestorableWindow, RestoreResult
 from tiervdb.backup.verify import VerifyReport
 from tiervdb.config import Options, TierPolicy
+from tiervdb.configuration.configuration import Configuration
 from tiervdb.database.backups import Archived
 from tiervdb.database.batch import Batch
 from tiervdb.database.check import CheckReport, Finding, check
@@ -42,6 +43,7 @@ __all__ = [
     "CollectionStats",
     "Column",
     "Commit",
+    "Configuration",
     "CopyResult",
     "Database",
     "DrillResult",

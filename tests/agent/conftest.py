@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 import tiervdb
-from tiervdb.agent import configuration
 from tiervdb.agent.agent import Agent, Outcome
-from tiervdb.agent.configuration import Config, DatabaseConfig
 from tiervdb.clock import ManualClock, SystemClock
+from tiervdb.configuration.configuration import Configuration, DatabaseConfiguration
 
 FILE = """
 [databases.words]
@@ -24,7 +23,7 @@ repository = "repository"
 [databases.words.offsite]
 url = "offsite"
 """
-Start = Callable[[Config, DatabaseConfig, str, float], Outcome]
+Start = Callable[[Configuration, DatabaseConfiguration, str, float], Outcome]
 
 
 @dataclass
@@ -37,10 +36,10 @@ class Machine:
     ran: list[str] = field(default_factory=list)
 
     @property
-    def config(self) -> Config:
-        return configuration.load(self.folder / "tiervdb.toml")
+    def config(self) -> Configuration:
+        return Configuration.load(self.folder / "tiervdb.toml")
 
-    def configure(self, text: str = FILE) -> Config:
+    def configure(self, text: str = FILE) -> Configuration:
         (self.folder / "tiervdb.toml").write_text(text, encoding="utf-8")
         return self.config
 
@@ -53,7 +52,7 @@ class Machine:
     def agent(self, start: Start | None = None) -> Agent:
         return Agent(self.config, self.clock, random.Random(3), start or self._start)
 
-    def _start(self, _config: Config, _database: DatabaseConfig, job: str, _deadline: float) -> Outcome:
+    def _start(self, _config: Configuration, _database: DatabaseConfiguration, job: str, _deadline: float) -> Outcome:
         self.ran.append(job)
         return self.outcomes.get(job, Outcome(f"{job} was done", None))
 

@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+from cronsim import CronSim
 
 import tiervdb
 from tests.agent.conftest import FILE, Machine
@@ -17,6 +18,7 @@ from tiervdb.agent.standing import look
 from tiervdb.backup import holdings
 from tiervdb.clock import SystemClock
 from tiervdb.errors import CorruptionError
+from tiervdb.types import to_datetime, to_us
 
 
 def rows(machine: Machine) -> list[tuple[object, ...]]:
@@ -35,6 +37,8 @@ def test_at_first_all_is_done_once_but_expiry(machine: Machine) -> None:
 
 
 def test_a_day_later_what_the_schedule_names_is_due_once(machine: Machine) -> None:
+    monday = next(CronSim("0 12 * * 1", to_datetime(machine.clock.now_us())))
+    machine.clock.advance((to_us(monday) - machine.clock.now_us()) / 1e6)
     agent = machine.agent()
     agent.run_due()
     machine.took()
@@ -94,9 +98,7 @@ def test_a_failure_is_tried_again_later_and_written_down(machine: Machine) -> No
         ("backup", False, 1, "", "the store is away"),
         ("backup", False, 2, "", "the store is away"),
     ]
-    [alert] = [
-        a for a in look(machine.config.database("words"), machine.clock.now_us()).alerts if a.name == "JobFailing"
-    ]
+    [alert] = [a for a in look(machine.config["words"], machine.clock.now_us()).alerts if a.name == "JobFailing"]
     assert "the store is away" in alert.problem
     del machine.outcomes["backup"]
     machine.clock.advance(10)
@@ -123,7 +125,7 @@ def test_a_failure_of_what_has_nothing_to_do_clears(machine: Machine) -> None:
     agent.run_due()
     agent.close()
     assert rows(machine)[-1][:3] == ("archive", True, 2)
-    assert "JobFailing" not in [a.name for a in look(machine.config.database("words"), machine.clock.now_us()).alerts]
+    assert "JobFailing" not in [a.name for a in look(machine.config["words"], machine.clock.now_us()).alerts]
 
 
 def test_a_clock_that_was_set_back_stops_no_job(machine: Machine) -> None:
@@ -148,7 +150,7 @@ def test_a_mistyped_url_makes_no_repository(machine: Machine) -> None:
 
 
 def test_jobs_do_what_they_say(machine: Machine) -> None:
-    config = machine.config.database("words")
+    config = machine.config["words"]
     assert jobs.run(config, "archive") == jobs.NOTHING
     assert "full backup" in jobs.run(config, "backup")
     assert "took snapshot" in jobs.run(config, "snapshot")
@@ -161,7 +163,7 @@ def test_jobs_do_what_they_say(machine: Machine) -> None:
 
 
 def test_beside_a_writer(machine: Machine) -> None:
-    config = machine.config.database("words")
+    config = machine.config["words"]
     with tiervdb.open(machine.folder / "words", archive="async") as db:
         db["words"].delete(ids=[1])
         db.archive()
@@ -177,23 +179,23 @@ def db_seq(machine: Machine) -> int:
 
 
 def test_damage_fails_a_verification_and_a_drill(machine: Machine) -> None:
-    config = machine.config.database("words")
+    config = machine.config["words"]
     jobs.run(config, "backup")
     for path in (machine.folder / "repository" / "data").rglob("*"):
         if path.is_file():
             path.write_bytes(path.read_bytes()[:-1] + b"?")
     (machine.folder / "tiervdb.toml").write_text(FILE + "\n[databases.words.schedule]\nverify_sample = 1\n")
-    config = machine.config.database("words")
+    config = machine.config["words"]
     with pytest.raises(CorruptionError, match="findings"):
         jobs.run(config, "verify")
 
 
 def test_a_job_is_a_process_with_a_deadline(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     config = machine.config
-    done = agents.run_in_process(config, config.database("words"), "backup", 60.0)
+    done = agents.run_in_process(config, config["words"], "backup", 60.0)
     assert (done.error, "full backup" in done.summary) == (None, True)
     monkeypatch.setattr(subprocess, "run", lambda *_, **how: _too_late(how["timeout"]))
-    stopped = agents.run_in_process(config, config.database("words"), "backup", 5.0)
+    stopped = agents.run_in_process(config, config["words"], "backup", 5.0)
     assert stopped.error == "it was stopped after its deadline of 5 s"
 
 

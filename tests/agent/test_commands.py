@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
 from typer.testing import CliRunner
 
 from tests.agent.conftest import FILE, Machine
@@ -54,6 +53,6 @@ def test_one_job(machine: Machine) -> None:
     assert "there is no database 'other'" in run(*job[:4], "other", "--job", "backup", exit_code=2)
 
 
-@pytest.mark.parametrize("arguments", [(), ("--config", "x.toml", "somewhere")])
-def test_status_of_what(arguments: tuple[str, ...]) -> None:
-    assert "give the directory of a database, or --config FILE" in run("status", *arguments, exit_code=2)
+def test_status_of_what(machine: Machine) -> None:
+    assert "give the directory of a database, or --config FILE" in run("status", exit_code=2)
+    assert "repository url" in run("status", "words", "--config", machine.folder / "tiervdb.toml")

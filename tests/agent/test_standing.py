@@ -27,7 +27,7 @@ def now(seconds: float = 0) -> int:
 
 
 def test_from_bad_to_well(machine: Machine) -> None:
-    config = machine.config.database("words")
+    config = machine.config["words"]
     assert names(look(config, now())) == ["BackupLate", "DrillLate"]
     jobs.run(config, "backup")
     jobs.run(config, "drill")
@@ -40,7 +40,7 @@ def test_from_bad_to_well(machine: Machine) -> None:
 
 
 def test_time_alone_makes_it_late(machine: Machine) -> None:
-    config = machine.config.database("words")
+    config = machine.config["words"]
     jobs.run(config, "backup")
     jobs.run(config, "drill")
     assert names(look(config, now(2 * DAY))) == ["BackupLate"]
@@ -48,7 +48,7 @@ def test_time_alone_makes_it_late(machine: Machine) -> None:
 
 
 def test_what_is_not_archived_is_the_rpo(machine: Machine) -> None:
-    config = machine.config.database("words")
+    config = machine.config["words"]
     jobs.run(config, "backup")
     jobs.run(config, "drill")
     with tiervdb.open(machine.folder / "words", archive="off") as db:
@@ -62,18 +62,31 @@ def test_what_is_not_archived_is_the_rpo(machine: Machine) -> None:
 
 
 def test_what_is_missing_is_said(machine: Machine) -> None:
-    config = machine.config.database("words")
+    config = machine.config["words"]
     jobs.run(config, "backup")
     shutil.rmtree(machine.folder / "words")
     assert "DatabaseMissing" in names(look(config, now()))
     shutil.rmtree(machine.folder / "repository")
     assert "RepositoryUnreachable" in names(look(config, now()))
-    alone = machine.configure('[databases.words]\npath = "words"\n').database("words")
+    alone = machine.configure('[databases.words]\npath = "words"\n')["words"]
     assert "Unprotected" in names(look(alone, now()))
 
 
+def test_what_was_read_is_kept_until_another_repository_is_there(machine: Machine) -> None:
+    config = machine.config["words"]
+    jobs.run(config, "backup")
+    first = look(config, now())
+    known = config.repository()
+    assert look(config, now()).last_backup == first.last_backup is not None
+    assert config.repository() is known
+    shutil.rmtree(machine.folder / "repository")
+    tiervdb.Repository.create(machine.folder / "repository")
+    assert "NothingRestorable" in names(look(config, now()))
+    assert config.repository() is not known
+
+
 def test_objectives_of_a_drill(machine: Machine) -> None:
-    config = machine.configure(FILE + '\n[databases.words.objectives]\nrto = "1s"\n').database("words")
+    config = machine.configure(FILE + '\n[databases.words.objectives]\nrto = "1s"\n')["words"]
     jobs.run(config, "backup")
     repository = config.repository()
     repository.drill(Target.latest())
@@ -98,7 +111,7 @@ def get(port: int, path: str) -> tuple[int, str]:
 
 
 def test_metrics_of_the_agent(machine: Machine) -> None:
-    config = machine.config.database("words")
+    config = machine.config["words"]
     jobs.run(config, "backup")
     seen = [look(config, now())]
     server = MetricsServer("127.0.0.1:0", registry_of(StandingCollector(lambda: seen)), lambda: seen[0].ok)
@@ -132,12 +145,28 @@ def test_an_address_that_is_taken(machine: Machine) -> None:
 
 def test_metrics_of_an_application(machine: Machine) -> None:
     with tiervdb.open(machine.folder / "words") as db:
-        db["words"].search([1, 2, 3, 4], k=3)
+        words = db["words"]
+        words.search([1, 2, 3, 4], k=3)
+        db.demote("words")
+        for _ in range(2):
+            words.search([1, 2, 3, 4], k=3)
         server = serve_database(db, "127.0.0.1:0", "mine")
         try:
             text = get(server.port, "/metrics")[1]
-            assert 'tiervdb_rows{database="mine"} 50.0' in text
-            assert 'tiervdb_searches{database="mine"} 1.0' in text
+            done = db.stats().searches
+            assert done.gets > 0
+            for sample in (
+                'tiervdb_rows{database="mine"} 50.0',
+                'tiervdb_search_seconds_bucket{database="mine",le="10.0",tier="hot"} 1.0',
+                'tiervdb_search_seconds_bucket{database="mine",le="+Inf",tier="cold"} 2.0',
+                'tiervdb_search_seconds_count{database="mine",tier="cold"} 2.0',
+                f'tiervdb_search_seconds_sum{{database="mine",tier="hot"}} {done.hot.seconds}',
+                f'tiervdb_search_gets_total{{database="mine"}} {done.gets:.1f}',
+                f'tiervdb_search_bytes_total{{database="mine"}} {done.bytes:.1f}',
+                f'tiervdb_search_cache_hits_total{{database="mine"}} {done.cache_hits:.1f}',
+            ):
+                assert sample in text
+            assert sum(done.hot.counts) + sum(done.cold.counts) == done.searches == 3
             assert get(server.port, "/healthz")[0] == 200
         finally:
             server.close()
@@ -146,9 +175,9 @@ def test_metrics_of_an_application(machine: Machine) -> None:
 @pytest.mark.parametrize("path", ["words", None])
 def test_only_a_repository(machine: Machine, path: str | None) -> None:
     """A machine that has no database but looks after its repository."""
-    jobs.run(machine.config.database("words"), "backup")
+    jobs.run(machine.config["words"], "backup")
     text = FILE if path else FILE.replace('path = "words"\n', "")
-    config = machine.configure(text).database("words")
+    config = machine.configure(text)["words"]
     jobs.run(config, "drill")
     standing = look(config, now())
     assert standing.rows == (50 if path else None)
@@ -156,7 +185,7 @@ def test_only_a_repository(machine: Machine, path: str | None) -> None:
 
 
 def test_right_after_a_restore_that_attached(machine: Machine) -> None:
-    config = machine.config.database("words")
+    config = machine.config["words"]
     jobs.run(config, "backup")
     config.repository().drill(Target.latest())
     shutil.rmtree(machine.folder / "words")
@@ -167,14 +196,14 @@ def test_right_after_a_restore_that_attached(machine: Machine) -> None:
 
 
 def test_an_empty_drill_proves_nothing(machine: Machine) -> None:
-    config = machine.config.database("words")
+    config = machine.config["words"]
     jobs.run(config, "backup")
     assert config.repository().drill(Target.seq(0)).ok
     assert names(look(config, now())) == ["DrillLate"]
 
 
 def test_what_a_verification_found_is_an_alert(machine: Machine) -> None:
-    config = machine.config.database("words")
+    config = machine.config["words"]
     jobs.run(config, "backup")
     config.repository().drill(Target.latest())
     data = [path for path in (machine.folder / "repository" / "data").rglob("*") if path.is_file()]

@@ -111,7 +111,7 @@ def test_an_encrypted_one(path: Path, tmp_path: Path, run: Run, ask: Ask, monkey
     monkeypatch.setenv("THE_KEY", "a key that is long enough")
     sealed = ("--repository", tmp_path / "sealed")
     run("backup", path, *sealed, "--key-env", "THE_KEY")
-    assert "give key=" in run("catalog", "sql", "from backups", *sealed, exit_code=5).stderr
+    assert "give --key-file" in run("catalog", "sql", "from backups", *sealed, exit_code=5).stderr
     assert len(ask("catalog", "sql", "from backups", *sealed, "--key-env", "THE_KEY")) == 1
     assert "published" in run("catalog", "publish", *sealed, "--key-env", "THE_KEY").stdout
     assert not list((tmp_path / "sealed").rglob("*.parquet"))
@@ -237,7 +237,7 @@ def test_holding_and_releasing(repository: Path, run: Run, ask: Ask) -> None:
     assert released["released"] is not None
     assert "released 1 hold" in run("release", held["id"]).stdout
     assert ask("holds") == []
-    assert "holds() lists them" in run("release", "nightly", exit_code=3).stderr
+    assert "`tiervdb holds` lists them" in run("release", "nightly", exit_code=3).stderr
     assert ask("expire", *options)["backups"] == [first]
     rows = ask("catalog", "sql", "select reason, active from holds order by created")
     assert rows == [{"reason": "audit", "active": False}, {"reason": "for now", "active": False}]

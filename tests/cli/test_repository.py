@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -60,6 +61,24 @@ def test_expiring(path: Path, repository: Path, run: Run, ask: Ask) -> None:
     assert "last backup" in run("backups", "expire", "new", "--confirm", exit_code=4).stderr
 
 
+def test_a_refused_expiry_says_what_led_there(path: Path, repository: Path, run: Run, ask: Ask) -> None:
+    ask("backup", path, "--label", "old")
+    for number in range(3):
+        with tiervdb.open(path) as db:
+            db["points"].delete(ids=[f"p{number}"])
+            db.flush()
+    ask("backup", path, "--label", "new", "--kind", "full")
+    asked = ("expire", "--pitr", "none", "--daily", 0, "--weekly", 0, "--monthly", 0, "--min-backups", 1)
+    refused = run(*asked, exit_code=4)
+    assert "would break" in refused.stderr
+    assert "--require-restorable 7d" in refused.stderr
+    assert "EXPIRE" in refused.stdout
+    assert "refused to expire 1 backup" in refused.stdout
+    document = json.loads(run(*asked, "--json", exit_code=4).stdout)
+    assert [decision["label"] for decision in document["decisions"] if not decision["keep"]] == ["old"]
+    assert "would break" in document["refused"]
+
+
 def test_losing_the_machine(path: Path, repository: Path, tmp_path: Path, run: Run, ask: Ask) -> None:
     run("backup", path)
     shutil.rmtree(path)
@@ -103,7 +122,7 @@ def test_an_encrypted_one(path: Path, tmp_path: Path, run: Run, ask: Ask, monkey
     monkeypatch.setenv("THE_KEY", "a key that is long enough")
     sealed = ("--repository", tmp_path / "sealed")
     run("backup", path, *sealed, "--key-env", "THE_KEY")
-    assert "give key=" in run("windows", *sealed, exit_code=5).stderr
+    assert "give --key-file, --key-env or --key-command" in run("windows", *sealed, exit_code=5).stderr
     assert len(ask("windows", *sealed, "--key-command", "printenv THE_KEY")) == 1
     (tmp_path / "other").write_text("another key, also long enough")
     assert "opens none" in run("windows", *sealed, "--key-file", tmp_path / "other", exit_code=5).stderr

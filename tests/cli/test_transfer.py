@@ -80,6 +80,27 @@ def test_files_that_cannot_be_read(tmp_path: Path, run: Run, name: str) -> None:
     if not name.startswith("missing"):
         (tmp_path / name).write_bytes(b"this is none of these")
     assert name in run("import", tmp_path / "db", "things", tmp_path / name, exit_code=2).stderr
+    assert not (tmp_path / "db").exists()
+
+
+@pytest.mark.parametrize("wrong", ["nan", "no vectors", "no ids", "no rows", "no such column", "npy"])
+def test_what_cannot_be_loaded_makes_nothing(
+    path: Path, tmp_path: Path, rows: pa.Table, run: Run, ask: Ask, wrong: str
+) -> None:
+    rows = rows.rename_columns(["id", "size", "vector"])
+    if wrong == "nan":
+        rows = rows.set_column(2, "vector", pa.array([[1.0, 2.0]] * 49 + [[float("nan"), 1.0]]))
+    if wrong.startswith("no "):
+        left_out = {"no vectors": "vector", "no ids": "id"}.get(wrong)
+        rows = rows.drop_columns([left_out]) if left_out else rows.slice(0, 0 if wrong == "no rows" else 50)
+    file = tmp_path / ("rows.npy" if wrong == "npy" else "rows.parquet")
+    pq.write_table(rows, file) if wrong != "npy" else np.save(file, np.full((3, 4), np.nan, np.float32))
+    columns = ("--columns", "other") if wrong == "no such column" else ()
+    run("import", tmp_path / "new", "things", file, *columns, exit_code=2)
+    assert not (tmp_path / "new").exists()
+    before = ask("log", path)
+    run("import", path, "things", file, *columns, exit_code=2)
+    assert ask("log", path) == before
 
 
 @pytest.fixture

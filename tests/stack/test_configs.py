@@ -14,10 +14,11 @@ import pytest
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
-from tiervdb.agent import configuration, options
 from tiervdb.agent.metrics import StandingCollector, registry_of
 from tiervdb.agent.standing import Alert, JobStanding, Standing
 from tiervdb.cli.main import app
+from tiervdb.configuration import options
+from tiervdb.configuration.configuration import Configuration
 from tiervdb.types import to_datetime
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +32,7 @@ def test_each_configuration_has_no_mistake(config: Path, monkeypatch: pytest.Mon
     """Whatever environment variables it names."""
     for variable in re.findall(r'^(?:key|secret)_env = "(\w+)"', config.read_text(), re.MULTILINE):
         monkeypatch.delenv(variable, raising=False)
-    done = CliRunner().invoke(app, ["config", "check", str(config)])
+    done = CliRunner().invoke(app, ["config", "check", "--only-file", str(config)])
     assert (done.exit_code, done.stderr) == (0, "")
 
 
@@ -141,7 +142,7 @@ def test_systemd_reads_the_unit() -> None:
 def test_the_unit_starts_what_there_is() -> None:
     text = UNIT.read_text()
     commands = re.findall(r"^Exec\w+=/opt/tiervdb/bin/tiervdb (.+)$", text, re.MULTILINE)
-    assert commands == ["config check /etc/tiervdb/tiervdb.toml", "agent"]
+    assert commands == ["config check --only-file /etc/tiervdb/tiervdb.toml", "agent"]
     assert "Environment=TIERVDB_CONFIG=/etc/tiervdb/tiervdb.toml" in text
     for command in commands:
         words = command.split()[: 2 if command.startswith("config") else 1]
@@ -149,6 +150,6 @@ def test_the_unit_starts_what_there_is() -> None:
 
 
 def test_the_offsite_copy_is_of_the_same_key_on_both_sides() -> None:
-    config = configuration.load(ROOT / "configs" / "offsite.toml")
-    copy, source = config.database("products-copy"), config.database("products")
+    config = Configuration.load(ROOT / "configs" / "offsite.toml")
+    copy, source = config["products-copy"], config["products"]
     assert (copy.options["repository"], copy.options["key_file"]) == (source.offsite["url"], source.offsite["key_file"])

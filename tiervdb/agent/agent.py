@@ -16,13 +16,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from tiervdb.agent import due, options
-from tiervdb.agent.configuration import Config, DatabaseConfig
+from tiervdb.agent import due
 from tiervdb.agent.jobs import JOBS, is_possible
 from tiervdb.backup import recorded
 from tiervdb.backup.agent_lease import AgentLease
 from tiervdb.backup.opened import OpenRepository
+from tiervdb.backup.policy import to_seconds
 from tiervdb.clock import Clock
+from tiervdb.configuration.configuration import Configuration, DatabaseConfiguration
 from tiervdb.engine import identity as identities
 from tiervdb.errors import NotARepositoryError, TiervdbError
 from tiervdb.format.paths import IDENTITY
@@ -48,7 +49,7 @@ class Outcome:
     error: str | None
 
 
-Start = Callable[[Config, DatabaseConfig, str, float], Outcome]
+Start = Callable[[Configuration, DatabaseConfiguration, str, float], Outcome]
 
 
 @dataclass
@@ -64,7 +65,7 @@ class _Memory:
 class Agent:
     """``start``: runs a job with a deadline in seconds; a process, but for tests."""
 
-    def __init__(self, config: Config, clock: Clock, rng: random.Random, start: Start | None = None) -> None:
+    def __init__(self, config: Configuration, clock: Clock, rng: random.Random, start: Start | None = None) -> None:
         self._config = config
         self._clock = clock
         self._rng = rng
@@ -115,7 +116,7 @@ class Agent:
 
     # -- what is due
 
-    def _next(self, config: DatabaseConfig) -> tuple[str, int] | None:
+    def _next(self, config: DatabaseConfiguration) -> tuple[str, int] | None:
         """The job that is due for longest, and when it was."""
         if not config.options["repository"] or not self._is_mine(config):
             return None
@@ -134,7 +135,7 @@ class Agent:
                 found.append((due_us, job))
         return None if not found else (min(found)[1], min(found)[0])
 
-    def _is_mine(self, config: DatabaseConfig) -> bool:
+    def _is_mine(self, config: DatabaseConfiguration) -> bool:
         """Whether no other agent looks after this repository."""
         lease = self._leases.get(config.name)
         if lease is None:
@@ -144,7 +145,7 @@ class Agent:
             say("another-agent", database=config.name, host=other.owner.host, pid=other.owner.pid)
         return other is None
 
-    def _remembered(self, config: DatabaseConfig) -> dict[str, _Memory]:
+    def _remembered(self, config: DatabaseConfiguration) -> dict[str, _Memory]:
         """What the repository tells of earlier attempts, also of another agent's; asked once."""
         if config.name not in self._memory:
             tables = config.repository().catalog.tables()
@@ -160,7 +161,7 @@ class Agent:
 
     # -- an attempt
 
-    def _attempt(self, config: DatabaseConfig, job: str, due_us: int) -> None:
+    def _attempt(self, config: DatabaseConfiguration, job: str, due_us: int) -> None:
         known = self._memory[config.name][job]
         started_us = self._clock.now_us()
         say("started", database=config.name, job=job, attempt=known.failures + 1)
@@ -177,7 +178,14 @@ class Agent:
             self._write(config, job, due_us or started_us, attempt, started_us, ended_us, outcome)
 
     def _write(
-        self, config: DatabaseConfig, job: str, due_us: int, attempt: int, started_us: int, ended_us: int, done: Outcome
+        self,
+        config: DatabaseConfiguration,
+        job: str,
+        due_us: int,
+        attempt: int,
+        started_us: int,
+        ended_us: int,
+        done: Outcome,
     ) -> None:
         try:
             vault = config.repository().open().vault
@@ -198,7 +206,7 @@ class Agent:
             say("not-recorded", database=config.name, job=job, error=str(error))
 
 
-def _opened(config: DatabaseConfig) -> OpenRepository:
+def _opened(config: DatabaseConfiguration) -> OpenRepository:
     """Made only for a database that is here and has none yet: a URL may be mistyped. NotARepositoryError."""
     try:
         return config.repository().open()
@@ -209,7 +217,7 @@ def _opened(config: DatabaseConfig) -> OpenRepository:
         return config.repository().open_or_create()
 
 
-def run_in_process(config: Config, database: DatabaseConfig, job: str, deadline: float) -> Outcome:
+def run_in_process(config: Configuration, database: DatabaseConfiguration, job: str, deadline: float) -> Outcome:
     """Runs a job as a child, which is killed at the deadline."""
     arguments = ["agent-job", "--config", str(config.path), "--database", database.name, "--job", job, "--json"]
     try:
@@ -241,5 +249,5 @@ def say(event: str, **fields: Any) -> None:
     _log.info("%s", json.dumps({"event": event, **fields}, default=str))
 
 
-def check_every(config: Config) -> float:
-    return options.seconds_of(config.agent["check_every"]) or 10.0
+def check_every(config: Configuration) -> float:
+    return to_seconds("check_every", config.agent["check_every"] or None) or 10.0

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 
-from tiervdb.agent.configuration import DatabaseConfig
 from tiervdb.backup.values import Backup
+from tiervdb.configuration.configuration import DatabaseConfiguration
 from tiervdb.database.database import Database
 from tiervdb.errors import CorruptionError, DatabaseLockedError, InvalidInputError
 from tiervdb.target import Target
@@ -15,14 +14,14 @@ from tiervdb.target import Target
 NOTHING = ""  # what came of a job that had nothing to do
 
 
-def run(config: DatabaseConfig, job: str) -> str:
+def run(config: DatabaseConfiguration, job: str) -> str:
     """Does a job; NOTHING if there was nothing to do. Raises TiervdbError."""
     if job not in JOBS:
         raise InvalidInputError(f"{job!r} is no job; there are {', '.join(JOBS)}")
     return JOBS[job](config)
 
 
-def is_possible(config: DatabaseConfig, job: str) -> bool:
+def is_possible(config: DatabaseConfiguration, job: str) -> bool:
     """Whether the configuration names what the job needs."""
     if not config.options["repository"]:
         return False
@@ -31,9 +30,9 @@ def is_possible(config: DatabaseConfig, job: str) -> bool:
     return job != "copy" or bool(config.offsite["url"])
 
 
-def _archive(config: DatabaseConfig) -> str:
+def _archive(config: DatabaseConfiguration) -> str:
     """Nobody else ships the log of a database that nobody has open; whoever has it open does so itself."""
-    with config.open(read_only=True) as db:
+    with config.open(create=False, read_only=True) as db:
         seq, timeline = db.seq, db.status().timeline
     found = config.repository().catalog.tables().sql(
         "select archived_seq from timelines where timeline = ?", [timeline]
@@ -42,16 +41,16 @@ def _archive(config: DatabaseConfig) -> str:
     if archived is not None and archived >= seq:
         return NOTHING
     try:
-        with config.open() as db:
+        with config.open(create=False) as db:
             return f"archived up to commit {db.archive().seq}"
     except DatabaseLockedError:
         return NOTHING
 
 
-def _snapshot(config: DatabaseConfig) -> str:
+def _snapshot(config: DatabaseConfiguration) -> str:
     expires = config.seconds("schedule", "snapshot_expires")
     try:
-        with config.open() as db:
+        with config.open(create=False) as db:
             name = f"scheduled-{db.status().time:%Y%m%dT%H%M%S}-{db.seq}"
             if name in {snapshot.name for snapshot in db.snapshots()}:
                 return NOTHING
@@ -61,7 +60,7 @@ def _snapshot(config: DatabaseConfig) -> str:
         return NOTHING  # only its writer can; it may take its own
 
 
-def _backup(config: DatabaseConfig) -> str:
+def _backup(config: DatabaseConfiguration) -> str:
     with _beside(config) as db:
         done = db.backup()
     assert isinstance(done, Backup)
@@ -69,15 +68,15 @@ def _backup(config: DatabaseConfig) -> str:
     return f"{done.kind} backup {done.id[:12]} of commit {done.seq}: {sent}"
 
 
-def _beside(config: DatabaseConfig) -> Database:
+def _beside(config: DatabaseConfiguration) -> Database:
     """For writing if nobody writes, so that the log is shipped as well; else beside the writer."""
     try:
-        return config.open()
+        return config.open(create=False)
     except DatabaseLockedError:
-        return config.open(read_only=True)
+        return config.open(create=False, read_only=True)
 
 
-def _verify(config: DatabaseConfig) -> str:
+def _verify(config: DatabaseConfiguration) -> str:
     sample = config.schedule["verify_sample"]
     repository = config.repository()
     report = repository.verify(deep=sample == 1, sample=sample if 0 < sample < 1 else None)
@@ -87,9 +86,9 @@ def _verify(config: DatabaseConfig) -> str:
     return f"{report.objects} objects and {report.parts} parts are there, {report.read_bytes:,} bytes read"
 
 
-def _drill(config: DatabaseConfig) -> str:
+def _drill(config: DatabaseConfiguration) -> str:
     scratch = config.schedule["drill_scratch"]
-    where = config.folder / Path(scratch).expanduser() if scratch else None
+    where = config.from_here(scratch) if scratch else None
     done = config.repository().drill(scratch=where)
     if done.ok and not done.rows:  # a random point before the first rows proves little
         done = config.repository().drill(Target.latest(), scratch=where)
@@ -98,14 +97,14 @@ def _drill(config: DatabaseConfig) -> str:
     return f"restored commit {done.seq}: first answer after {done.first_query_seconds or 0:.2f} s"
 
 
-def _expire(config: DatabaseConfig) -> str:
+def _expire(config: DatabaseConfiguration) -> str:
     done = config.repository().expire(config.policy, dry_run=False)
     if not done.backups and not done.objects and not done.parts:
         return "nothing to expire"
     return f"expired {len(done.backups)} backups, {done.objects} objects ({done.bytes:,} bytes), {done.parts} parts"
 
 
-def _copy(config: DatabaseConfig) -> str:
+def _copy(config: DatabaseConfiguration) -> str:
     offsite = config.offsite_repository()
     if offsite is None:
         return NOTHING
@@ -113,7 +112,7 @@ def _copy(config: DatabaseConfig) -> str:
     return f"copied {done.backups} backups, {done.objects} objects ({done.bytes:,} bytes), {done.parts} parts"
 
 
-JOBS: dict[str, Callable[[DatabaseConfig], str]] = {
+JOBS: dict[str, Callable[[DatabaseConfiguration], str]] = {
     "archive": _archive,
     "backup": _backup,
     "snapshot": _snapshot,

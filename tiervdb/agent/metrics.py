@@ -5,17 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from tiervdb.agent.standing import Standing
 from tiervdb.database.database import Database
+from tiervdb.database.totals import LATENCY_BOUNDS, SearchTotals
 from tiervdb.errors import StateError
 from tiervdb.types import to_us
 
 Standings = Callable[[], Sequence[Standing]]
+Kind = type[GaugeMetricFamily] | type[CounterMetricFamily]
 
 
 class StandingCollector:
@@ -60,23 +63,39 @@ class DatabaseCollector:
 
     def collect(self) -> Iterable[Metric]:
         stats, status = self._db.stats(), self._db.status()
-        searches = stats.searches
+        yield self._one(GaugeMetricFamily, "tiervdb_rows", "Live rows.", stats.rows)
+        yield self._one(GaugeMetricFamily, "tiervdb_local_bytes", "Bytes of segments on local disk.", stats.local_bytes)
+        yield self._one(GaugeMetricFamily, "tiervdb_cold_bytes", "Bytes of cold objects.", stats.cold_bytes)
+        yield self._one(GaugeMetricFamily, "tiervdb_seq", "The newest commit.", status.seq)
+        lag = "For how long something is not archived, seconds."
+        yield self._one(GaugeMetricFamily, "tiervdb_writer_archive_lag_seconds", lag, status.archive_lag)
+        missing = "Bytes that a lazy restore has still to fetch."
+        yield self._one(GaugeMetricFamily, "tiervdb_missing_bytes", missing, status.missing_bytes)
+        yield from self._searches(stats.searches)
 
-        def one(name: str, meaning: str, value: float | None) -> Metric:
-            family = GaugeMetricFamily(name, meaning, labels=["database"])
-            if value is not None:
-                family.add_metric([self._name], value)
-            return family
+    def _searches(self, done: SearchTotals) -> Iterator[Metric]:
+        seconds = HistogramMetricFamily(
+            "tiervdb_search_seconds",
+            "How long searches took: on this disk only (hot), or with the cold tier (cold).",
+            labels=["database", "tier"],
+        )
+        for tier, latencies in (("hot", done.hot), ("cold", done.cold)):
+            bounds = [*(str(bound) for bound in LATENCY_BOUNDS), "+Inf"]
+            buckets = list(zip(bounds, accumulate(latencies.counts), strict=True))
+            seconds.add_metric([self._name, tier], buckets, latencies.seconds)
+        yield seconds
+        for name, meaning, value in (
+            ("tiervdb_search_gets", "Requests of searches to the cold store.", done.gets),
+            ("tiervdb_search_bytes", "Bytes that these brought.", done.bytes),
+            ("tiervdb_search_cache_hits", "Ranges of cold objects that the disk cache had.", done.cache_hits),
+        ):
+            yield self._one(CounterMetricFamily, name, meaning, value)
 
-        yield one("tiervdb_rows", "Live rows.", stats.rows)
-        yield one("tiervdb_local_bytes", "Bytes of segments on local disk.", stats.local_bytes)
-        yield one("tiervdb_cold_bytes", "Bytes of cold objects.", stats.cold_bytes)
-        yield one("tiervdb_seq", "The newest commit.", status.seq)
-        yield one("tiervdb_writer_archive_lag_seconds", "For how long something is not archived.", status.archive_lag)
-        yield one("tiervdb_searches", "Searches since it was opened.", searches.searches)
-        yield one("tiervdb_search_seconds", "Time that these took.", searches.seconds)
-        yield one("tiervdb_search_gets", "Requests to the cold store by searches.", searches.gets)
-        yield one("tiervdb_search_cache_hits", "Ranges that the disk cache had.", searches.cache_hits)
+    def _one(self, kind: Kind, name: str, meaning: str, value: float | None) -> Metric:
+        family = kind(name, meaning, labels=["database"])
+        if value is not None:
+            family.add_metric([self._name], value)
+        return family
 
 
 class MetricsServer:

@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from tiervdb.agent import due
-from tiervdb.agent.configuration import DatabaseConfig
 from tiervdb.agent.jobs import JOBS, is_possible
+from tiervdb.backup import opened
 from tiervdb.backup.catalog.duck import Tables
+from tiervdb.configuration.configuration import DatabaseConfiguration
 from tiervdb.errors import DatabaseLockedError, NotADatabaseError, TiervdbError
 from tiervdb.types import to_datetime, to_us
 
@@ -27,7 +28,10 @@ _FORK = """
 """
 _VERIFIED = "select finished, findings from verifications where error is null order by finished desc limit 1"
 _BACKUP = "select id, kind, finished, bytes from backups where listed order by finished desc limit 1"
-_DRILLS = "select finished, ok, rows, first_query_seconds, hydrated_seconds from drills order by finished desc"
+_DRILL = "select ok from drills order by finished desc limit 1"
+_GOOD_DRILL = """
+    select finished, first_query_seconds from drills where ok and rows > 0 order by finished desc limit 1
+"""  # an empty one proves little
 _LAST_JOBS = """
     select job, max(due) filter (where ok) as done, max(finished) filter (where ok) as finished,
         max(finished) filter (where not ok) as failed_at, arg_max(error, finished) filter (where not ok) as error
@@ -80,7 +84,7 @@ class Standing:
         return not self.alerts
 
 
-def look(config: DatabaseConfig, now_us: int) -> Standing:
+def look(config: DatabaseConfiguration, now_us: int) -> Standing:
     """Asks the database and its repository. Whatever cannot be asked is an alert."""
     alerts: list[Alert] = []
     local: dict[str, Any] = _local(config, alerts)
@@ -88,7 +92,7 @@ def look(config: DatabaseConfig, now_us: int) -> Standing:
         alerts.append(Alert("Unprotected", "no repository is configured", "name one, and make a backup"))
         return Standing(config.name, to_datetime(now_us), tuple(alerts), **local)
     try:
-        tables = config.repository().catalog.tables()
+        tables = _tables(config)
     except TiervdbError as error:
         alerts.append(Alert("RepositoryUnreachable", str(error), "bring the store back, or look at the credentials"))
         return Standing(config.name, to_datetime(now_us), tuple(alerts), **local)
@@ -98,11 +102,20 @@ def look(config: DatabaseConfig, now_us: int) -> Standing:
     )
 
 
-def _local(config: DatabaseConfig, alerts: list[Alert]) -> dict[str, Any]:
+def _tables(config: DatabaseConfiguration) -> Tables:
+    """What was read before is kept, unless another repository, or none, is there by now."""
+    known = config.repository().open()
+    found = opened.find(known.vault.store)
+    if found is None or found.id != known.id:
+        config.forget()
+    return config.repository().catalog.tables()
+
+
+def _local(config: DatabaseConfiguration, alerts: list[Alert]) -> dict[str, Any]:
     if config.path is None:
         return {}
     try:
-        with config.open(read_only=True) as db:
+        with config.open(create=False, read_only=True) as db:
             stats = db.stats()
             segments = {"hot": sum(c.hot_segments for c in stats.collections)}
             segments["cold"] = sum(c.cold_segments for c in stats.collections)
@@ -121,21 +134,20 @@ def _local(config: DatabaseConfig, alerts: list[Alert]) -> dict[str, Any]:
     return {}
 
 
-def _measured(config: DatabaseConfig, tables: Tables, seq: int | None, now_us: int) -> dict[str, Any]:
+def _measured(config: DatabaseConfiguration, tables: Tables, seq: int | None, now_us: int) -> dict[str, Any]:
     newest = _row(tables, _NEWEST)
     if newest.get("last_time") is None:  # nothing was committed since it was restored and attached
         newest = _row(tables, _FORK)
-    backup, drills = _row(tables, _BACKUP), _rows(tables, _DRILLS)
-    good = next((drill for drill in drills if drill["ok"] and drill["rows"]), None)  # an empty one proves little
+    backup, good = _row(tables, _BACKUP), _row(tables, _GOOD_DRILL)
     last = newest.get("last_time")
     return {
         "rpo_seconds": None if last is None else _rpo(newest["last_seq"], seq, to_us(last), now_us),
-        "rto_seconds": None if good is None else good["first_query_seconds"],
+        "rto_seconds": good.get("first_query_seconds"),
         "window_seconds": newest.get("seconds"),
         "window_first": newest.get("first_time"),
         "window_last": last,
         "last_backup": backup.get("finished"),
-        "last_drill": None if good is None else good["finished"],
+        "last_drill": good.get("finished"),
         "jobs": _jobs(config, tables, now_us),
     }
 
@@ -147,8 +159,8 @@ def _rpo(restorable_seq: int, seq: int | None, last_us: int, now_us: int) -> flo
     return max(now_us - last_us, 0) / 1e6
 
 
-def _jobs(config: DatabaseConfig, tables: Tables, now_us: int) -> dict[str, JobStanding]:
-    known = {row["job"]: row for row in _rows(tables, _LAST_JOBS)}
+def _jobs(config: DatabaseConfiguration, tables: Tables, now_us: int) -> dict[str, JobStanding]:
+    known = {row["job"]: row for row in tables.table(_LAST_JOBS).to_pylist()}
     found = {}
     for job in JOBS:
         expression = config.schedule[job]
@@ -162,7 +174,7 @@ def _jobs(config: DatabaseConfig, tables: Tables, now_us: int) -> dict[str, JobS
     return found
 
 
-def _alerts(config: DatabaseConfig, tables: Tables, measured: Mapping[str, Any], now_us: int) -> list[Alert]:
+def _alerts(config: DatabaseConfiguration, tables: Tables, measured: Mapping[str, Any], now_us: int) -> list[Alert]:
     found = []
     rpo = config.seconds("objectives", "rpo")
     if measured["window_last"] is None:
@@ -171,8 +183,7 @@ def _alerts(config: DatabaseConfig, tables: Tables, measured: Mapping[str, Any],
         what = f"the newest restorable moment is {measured['rpo_seconds']:,.0f} s old; the objective is {rpo:,.0f} s"
         found.append(Alert("RpoMissed", what, "see that its writer reaches the repository; then tiervdb archive PATH"))
     found += _late(config, "backup_age", measured["last_backup"], now_us, "BackupLate", "backup", "tiervdb backup PATH")
-    drills = _rows(tables, _DRILLS)
-    if drills and not drills[0]["ok"]:
+    if _row(tables, _DRILL).get("ok") is False:
         found.append(Alert("DrillFailed", "the last drill failed", "read `tiervdb catalog sql 'from drills'`; verify"))
     findings = _row(tables, _VERIFIED).get("findings")
     if findings:
@@ -195,7 +206,7 @@ def _alerts(config: DatabaseConfig, tables: Tables, measured: Mapping[str, Any],
 
 
 def _late(
-    config: DatabaseConfig, objective: str, last: datetime | None, now_us: int, name: str, what: str, todo: str
+    config: DatabaseConfiguration, objective: str, last: datetime | None, now_us: int, name: str, what: str, todo: str
 ) -> list[Alert]:
     allowed = config.seconds("objectives", objective)
     if not allowed:
@@ -210,10 +221,5 @@ def _late(
     ]
 
 
-def _rows(tables: Tables, query: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = tables.sql(query).to_arrow_table().to_pylist()
-    return found
-
-
 def _row(tables: Tables, query: str) -> dict[str, Any]:
-    return next(iter(_rows(tables, query)), {})
+    return next(iter(tables.table(query).to_pylist()), {})

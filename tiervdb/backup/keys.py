@@ -47,7 +47,10 @@ class Key:
     @classmethod
     def command(cls, command: str | Sequence[str]) -> Key:
         """What a command prints, run without a shell: a list of arguments, or text that is split as a shell would."""
-        words = shlex.split(command) if isinstance(command, str) else list(command)
+        try:
+            words = shlex.split(command) if isinstance(command, str) else list(command)
+        except ValueError as error:
+            raise InvalidInputError(f"Key.command: the command cannot be split ({error}); close its quotes") from error
         if not words:
             raise InvalidInputError("Key.command: the command is empty")
         return cls("command", words[0], tuple(words))

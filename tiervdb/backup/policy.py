@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, fields
 from datetime import timedelta
 
+from tiervdb import durations
 from tiervdb.errors import InvalidInputError
 
 Duration = str | timedelta | None
-
-_DURATION = re.compile(r"(\d+)\s*([smhdwy])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 
 
 @dataclass(frozen=True)
@@ -57,8 +54,8 @@ def to_seconds(name: str, given: Duration) -> float:
         return 0.0
     if isinstance(given, timedelta) and given >= timedelta(0):
         return given.total_seconds()
-    if isinstance(given, str) and (match := _DURATION.fullmatch(given.strip())):
-        return float(int(match[1]) * _SECONDS[match[2]])
+    if isinstance(given, str) and (found := durations.seconds(given)) is not None:
+        return found
     raise InvalidInputError(f'Policy: {name}={given!r} is no duration; give "14d", "12h", a timedelta, or None')
 
 

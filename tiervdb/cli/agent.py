@@ -12,16 +12,18 @@ from typing import Annotated
 
 import typer
 
-from tiervdb.agent import configuration, jobs
+from tiervdb.agent import jobs
 from tiervdb.agent.agent import Agent, check_every, say
-from tiervdb.agent.configuration import Config
 from tiervdb.agent.metrics import MetricsServer, StandingCollector, registry_of
 from tiervdb.agent.standing import Standing, look
 from tiervdb.cli import readable
 from tiervdb.cli.failure import Commands
 from tiervdb.cli.options import Json
 from tiervdb.cli.output import Output
+from tiervdb.cli.wording import in_commands
 from tiervdb.clock import SystemClock
+from tiervdb.configuration import reading, world
+from tiervdb.configuration.configuration import Configuration
 from tiervdb.errors import InvalidInputError, StateError
 
 ConfigFile = Annotated[Path, typer.Option("--config", envvar="TIERVDB_CONFIG", help="Configuration file (TOML).")]
@@ -34,7 +36,7 @@ def agent(
     json: Json = False,
 ) -> None:
     """Keep databases safe by schedule: archive, back up, verify, drill, expire, copy. One JSON line an event."""
-    loaded = configuration.load(config)
+    loaded = Configuration.load(config)
     _log_to_stderr()
     clock = SystemClock()
     running = Agent(loaded, clock, random.SystemRandom())
@@ -57,21 +59,28 @@ def agent_job(
 ) -> None:
     """Do one job of the agent now, due or not."""
     output = Output(json)
-    summary = jobs.run(configuration.load(config).database(database), job)
+    summary = jobs.run(Configuration.load(config)[database], job)
     output.document({"job": job, "summary": summary})
     output.say(summary or "there was nothing to do")
 
 
 @app.command("check")
 def check(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Configuration file (TOML).")], json: Json = False
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Configuration file (TOML).")],
+    only_file: Annotated[
+        bool, typer.Option("--only-file", help="Not whether keys, variables and directories are there on this machine.")
+    ] = False,
+    connect: Annotated[bool, typer.Option("--connect", help="Also ask each store, with credentials and keys.")] = False,
+    json: Json = False,
 ) -> None:
-    """Read a configuration file and report every mistake, by line and key."""
+    """Read a configuration file, look at what it names, and report every mistake, by line and key. Changes nothing."""
     output = Output(json)
-    loaded, mistakes = configuration.read(file)
+    loaded, mistakes = reading.read(file)
+    if loaded is not None and not only_file:
+        mistakes = world.look(Configuration.of(file, loaded), loaded, connect=connect)
     output.document({"ok": not mistakes, "mistakes": mistakes})
     for mistake in mistakes:
-        output.say(str(mistake), "red")
+        output.say(in_commands(str(mistake)), "red")
     if mistakes or loaded is None:
         raise InvalidInputError(f"{readable.plural(len(mistakes), 'mistake')} in {file}")
     output.say(f"{file} is fine: {', '.join(loaded.databases)}")
@@ -80,7 +89,7 @@ def check(
 def standings(config: Path, json: bool) -> None:
     """How all databases of a configuration stand; StateError if one has an alert."""
     output = Output(json)
-    loaded = configuration.load(config)
+    loaded = Configuration.load(config)
     now_us = SystemClock().now_us()
     found = [look(database, now_us) for database in loaded.databases.values()]
     output.document(found)
@@ -89,8 +98,8 @@ def standings(config: Path, json: bool) -> None:
     _require_well(found)
 
 
-def _show(output: Output, standing: Standing, config: Config) -> None:
-    database = config.database(standing.database)
+def _show(output: Output, standing: Standing, config: Configuration) -> None:
+    database = config[standing.database]
     output.say(f"{standing.database}: {'well' if standing.ok else 'NOT WELL'}", "bold" if standing.ok else "bold red")
     objectives = database.objectives
     output.table(
@@ -127,7 +136,7 @@ def _require_well(found: list[Standing]) -> None:
         raise StateError(f"not all is well: {alerts}. `tiervdb status --config` says what to do")
 
 
-def _keep_running(loaded: Config, running: Agent) -> None:
+def _keep_running(loaded: Configuration, running: Agent) -> None:
     """Until SIGTERM or SIGINT; what runs then comes to its end."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

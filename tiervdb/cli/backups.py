@@ -9,13 +9,14 @@ from typing import Annotated, Any, Literal, cast
 import typer
 
 import tiervdb
+from tiervdb.backup.repository import Repository
 from tiervdb.cli import readable
 from tiervdb.cli.expiring import say
 from tiervdb.cli.failure import Commands
-from tiervdb.cli.options import DatabasePath, DryRun, Json
+from tiervdb.cli.opening import Opening, on_database_and_repository
+from tiervdb.cli.options import DryRun, Json
 from tiervdb.cli.output import Output
-from tiervdb.cli.repository import KeyCommand, KeyEnv, KeyFile, RepositoryUrl, key, reached, reached_if_named
-from tiervdb.errors import DatabaseLockedError
+from tiervdb.cli.repository import on_repository
 
 app = typer.Typer(cls=Commands, help="What backups a repository lists.", no_args_is_help=True)
 
@@ -32,18 +33,15 @@ COLUMNS: dict[str, Callable[[Any], str]] = {
 }
 
 
+@on_database_and_repository
 def backup(
-    path: DatabasePath,
+    opening: Opening,
     kind: Annotated[str, typer.Option(help="auto, full or incremental.")] = "auto",
     cold: Annotated[str, typer.Option(help="copy cold objects too, or leave them by reference.")] = "copy",
     label: Annotated[str | None, typer.Option(help="A name for it.")] = None,
     parallel: Annotated[int, typer.Option(help="Objects in flight.")] = 8,
     limit: Annotated[float | None, typer.Option("--limit-mb", help="MB a second at most.")] = None,
     dry_run: DryRun = False,
-    repository: RepositoryUrl = None,
-    key_file: KeyFile = None,
-    key_env: KeyEnv = None,
-    key_command: KeyCommand = None,
     json: Json = False,
 ) -> None:
     """Back the database up to its repository, also while another process writes to it."""
@@ -52,7 +50,7 @@ def backup(
     asked = cast(Literal["auto", "full", "incremental"], kind)
     mode = cast(Literal["copy", "reference"], cold)
     with (
-        opened(path, reached_if_named(repository, key(key_file, key_env, key_command), path)) as db,
+        opening.writing_if_free() as db,
         output.progress("back up", unit="bytes") as advance,
     ):
         done = db.backup(asked, cold=mode, label=label, limits=limits, progress=advance, dry_run=dry_run)
@@ -67,66 +65,55 @@ def backup(
         )
 
 
+@on_database_and_repository
 def archive(
-    path: DatabasePath,
-    repository: RepositoryUrl = None,
-    key_file: KeyFile = None,
-    key_env: KeyEnv = None,
-    key_command: KeyCommand = None,
+    opening: Opening,
     json: Json = False,
 ) -> None:
     """Ship the log of a database that nobody has open to its repository now. A writer does so by itself."""
     output = Output(json)
-    given = reached_if_named(repository, key(key_file, key_env, key_command), path)
-    with output.working("archiving"), tiervdb.open(path, create=False, repository=given) as db:
+    with output.working("archiving"), opening.writing() as db:
         done = db.archive()
     output.document(done)
     output.say(f"archived up to commit {done.seq}, {readable.moment(done.time)}")
 
 
 @app.command("list")
+@on_repository
 def list_(
-    repository: RepositoryUrl = None,
-    key_file: KeyFile = None,
-    key_env: KeyEnv = None,
-    key_command: KeyCommand = None,
+    source: Repository,
     json: Json = False,
 ) -> None:
     """List the backups of a repository, oldest first."""
-    found = reached(repository, key(key_file, key_env, key_command)).backups()
+    found = source.backups()
     Output(json).rows([asdict(backup) for backup in found], COLUMNS, empty="no backups")
 
 
 @app.command("show")
+@on_repository
 def show(
+    source: Repository,
     id: Annotated[str, typer.Argument(metavar="ID", help="The backup's id, its beginning, or its label.")],
-    repository: RepositoryUrl = None,
-    key_file: KeyFile = None,
-    key_env: KeyEnv = None,
-    key_command: KeyCommand = None,
     json: Json = False,
 ) -> None:
     """Say all about one backup."""
     output = Output(json)
-    found = reached(repository, key(key_file, key_env, key_command)).backup(id)
+    found = source.backup(id)
     output.document(found)
     output.table(["", ""], [[name.replace("_", " "), readable.text(value)] for name, value in asdict(found).items()])
 
 
 @app.command("expire")
+@on_repository
 def expire(
+    source: Repository,
     ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids, their beginnings, or labels.")],
     reason: Annotated[str, typer.Option(help="Why; it is kept.")] = "asked for",
     confirm: Annotated[bool, typer.Option("--confirm", help="Do it; without, only say what would be done.")] = False,
-    repository: RepositoryUrl = None,
-    key_file: KeyFile = None,
-    key_env: KeyEnv = None,
-    key_command: KeyCommand = None,
     json: Json = False,
 ) -> None:
     """Unlist backups and delete what nobody needs any more. Only says what would go unless --confirm is given."""
     output = Output(json)
-    source = reached(repository, key(key_file, key_env, key_command))
     done = source.expire(ids, reason=reason, dry_run=not confirm)
     output.document(done)
     say(output, done)
@@ -134,11 +121,3 @@ def expire(
 
 def _a(kind: str) -> str:
     return f"an {kind}" if kind == "incremental" else f"a {kind}"
-
-
-def opened(path: Any, repository: tiervdb.Repository | None) -> tiervdb.Database:
-    """For writing if nobody writes, else beside the writer."""
-    try:
-        return tiervdb.open(path, create=False, repository=repository)
-    except DatabaseLockedError:
-        return tiervdb.open(path, create=False, repository=repository, read_only=True)

@@ -13,12 +13,13 @@ import pyarrow as pa
 import typer
 
 from tiervdb.backup.catalog.schema import TABLES
+from tiervdb.backup.repository import Repository
 from tiervdb.cli import graph as pictures
 from tiervdb.cli import readable
 from tiervdb.cli.failure import Commands
 from tiervdb.cli.options import Json, Params, parameters
 from tiervdb.cli.output import Output, plain
-from tiervdb.cli.repository import KeyCommand, KeyEnv, KeyFile, RepositoryUrl, key, reached
+from tiervdb.cli.repository import on_repository
 from tiervdb.clock import SystemClock
 from tiervdb.errors import AlreadyExistsError
 from tiervdb.storage.os_errors import os_errors
@@ -28,19 +29,16 @@ app = typer.Typer(cls=Commands, help="The lineage of backups: SQL, a picture, fi
 
 
 @app.command("sql")
+@on_repository
 def sql(
+    source: Repository,
     query: Annotated[str, typer.Argument(metavar="QUERY", help="A select over the catalog's tables.")],
     params: Params = None,
     format: Annotated[Literal["table", "csv"], typer.Option("--format", help="How to print it.")] = "table",
-    repository: RepositoryUrl = None,
-    key_file: KeyFile = None,
-    key_env: KeyEnv = None,
-    key_command: KeyCommand = None,
     json: Json = False,
 ) -> None:
     """Ask the catalog: what can be restored, from which objects, when was that proven, what was deleted and why."""
     output = Output(json)
-    source = reached(repository, key(key_file, key_env, key_command))
     with output.working("reading the catalog"):
         found = source.catalog.table(query, parameters(params))
     columns = [[_value(cell) for cell in column.to_pylist()] for column in found.columns]
@@ -72,17 +70,14 @@ def tables(json: Json = False) -> None:
 
 
 @app.command("graph")
+@on_repository
 def graph(
+    source: Repository,
     file: Annotated[Path | None, typer.Option("--output", "-o", help="HTML file; without, text is printed.")] = None,
-    repository: RepositoryUrl = None,
-    key_file: KeyFile = None,
-    key_env: KeyEnv = None,
-    key_command: KeyCommand = None,
     json: Json = False,
 ) -> None:
     """Draw windows, backups, forks, restores and drills: one HTML page that needs no network, or text."""
     output = Output(json)
-    source = reached(repository, key(key_file, key_env, key_command))
     with output.working("reading the catalog"):
         found = pictures.read(source.catalog.tables(), source.url, to_datetime(SystemClock().now_us()))
     if file is None:
@@ -97,12 +92,10 @@ def graph(
 
 
 @app.command("export")
+@on_repository
 def export(
+    source: Repository,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A new DuckDB file.")],
-    repository: RepositoryUrl = None,
-    key_file: KeyFile = None,
-    key_env: KeyEnv = None,
-    key_command: KeyCommand = None,
     json: Json = False,
 ) -> None:
     """Write all tables into a new DuckDB file."""
@@ -110,22 +103,19 @@ def export(
     if file.exists():
         raise AlreadyExistsError(f"{file} exists already; give another file, or move it away")
     with output.working("reading the catalog"):
-        reached(repository, key(key_file, key_env, key_command)).catalog.export(file)
+        source.catalog.export(file)
     output.document({"file": file, "tables": len(TABLES)})
     output.say(f"wrote {readable.plural(len(TABLES), 'table')} to {file}")
 
 
 @app.command("publish")
+@on_repository
 def publish(
-    repository: RepositoryUrl = None,
-    key_file: KeyFile = None,
-    key_env: KeyEnv = None,
-    key_command: KeyCommand = None,
+    source: Repository,
     json: Json = False,
 ) -> None:
     """Write the tables into the repository as Parquet, with commits and snapshots. Operations do so by themselves."""
     output = Output(json)
-    source = reached(repository, key(key_file, key_env, key_command))
     with output.working("publishing the catalog"):
         source.catalog.publish()
     output.document({"repository": source.url})

@@ -12,7 +12,9 @@ import typer
 from tiervdb.backup import opened
 from tiervdb.cli.options import Json
 from tiervdb.cli.output import Output
+from tiervdb.cli.repository import ConfigFile
 from tiervdb.clock import SystemClock
+from tiervdb.configuration.configuration import Configuration
 from tiervdb.engine import store_record
 from tiervdb.errors import StorageError
 from tiervdb.format import paths, repository_paths
@@ -28,6 +30,7 @@ def doctor(
     record: Annotated[
         bool, typer.Option("--record", help=f"Keep what was found there, in {KEPT}: databases go by it.")
     ] = False,
+    config: ConfigFile = None,
     json: Json = False,
 ) -> None:
     """Try out a store, below a random name that is deleted again; ends with exit code 8 if tiervdb cannot use it.
@@ -36,7 +39,7 @@ def doctor(
     """
     output = Output(json)
     clock = SystemClock()
-    store = open_store(url, create=False)
+    store = open_store(url if config is None else Configuration.load(config).place(url), create=False)
     try:
         report = examine(store, clock, random.SystemRandom(), time.perf_counter)
         recorded = report.usable and (record or opened.is_half_probed(store))

@@ -12,6 +12,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from tiervdb.cli.output import console_for
+from tiervdb.cli.wording import in_commands
 from tiervdb.errors import TiervdbError
 
 JSON = "tiervdb.json"  # where an invocation remembers that --json was given
@@ -42,8 +43,9 @@ class Commands(TyperGroup):
 
 def report(error: TiervdbError, json: bool) -> None:
     """One line for people; with --json an object with the error's class, so that a program need not read the text."""
+    message = in_commands(str(error))
     if json:
-        document = {"error": type(error).__name__, "message": str(error), "exit_code": error.exit_code}
+        document = {"error": type(error).__name__, "message": message, "exit_code": error.exit_code}
         sys.stderr.write(msgspec.json.encode(document).decode() + "\n")
     else:
-        console_for(sys.stderr).print(Text.assemble(("error: ", "bold red"), str(error)), soft_wrap=True)
+        console_for(sys.stderr).print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)

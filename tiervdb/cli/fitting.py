@@ -16,8 +16,11 @@ import pyarrow.parquet as pq
 import tiervdb
 from tiervdb.cli import exported
 from tiervdb.cli.exported import Exported
-from tiervdb.database.inputs.schemas import infer_schema
+from tiervdb.database.ingest import rows_of_a_commit
+from tiervdb.database.inputs.schemas import infer_schema, new_schema
+from tiervdb.database.sources import Fields, open_source
 from tiervdb.errors import InvalidInputError, SchemaError
+from tiervdb.types import CollectionSchema
 
 
 @dataclass(frozen=True)
@@ -32,11 +35,14 @@ class Wanted:
 
 
 @contextmanager
-def fitting(db: tiervdb.Database, name: str, file: Path, wanted: Wanted) -> Iterator[tiervdb.Collection]:
-    """The collection. One that was made for this, and got no row, goes again with the error."""
+def fitting(
+    db: tiervdb.Database, name: str, file: Path, wanted: Wanted, schema: CollectionSchema | None
+) -> Iterator[tiervdb.Collection]:
+    """The collection. One that was made for this, and got no row, goes again with the error. ``schema``: what
+    ``planned`` said, if it was asked already."""
     is_new = name not in db
     if is_new:
-        make(db, name, file, wanted)
+        make(db, schema or planned(name, file, wanted))
     else:
         check(db[name].schema, file, wanted)
     try:
@@ -47,11 +53,22 @@ def fitting(db: tiervdb.Database, name: str, file: Path, wanted: Wanted) -> Iter
         raise
 
 
-def make(db: tiervdb.Database, name: str, file: Path, wanted: Wanted) -> None:
-    """An empty collection: as the file's metadata defines it, unless asked otherwise, and as its rows look."""
+def planned(name: str, file: Path, wanted: Wanted) -> CollectionSchema:
+    """The collection that a file makes: as its metadata defines it, unless asked otherwise, and as its rows look.
+
+    The rows of the first commit are tried, so that what cannot be loaded is said before anything is made.
+    """
+    schema = _defined(name, file, wanted)
+    source = open_source(file, Fields(wanted.id, wanted.vector, wanted.columns), schema)
+    for first in source.pieces(0, rows_of_a_commit(schema.dim)):
+        source.load(first, f"import {file}")
+        break
+    return schema
+
+
+def _defined(name: str, file: Path, wanted: Wanted) -> CollectionSchema:
     if file.suffix.lower() == ".npy":
-        db.create_collection(name, dim=matrix(file).shape[1], metric=wanted.metric or "cosine", id_type="int64")
-        return
+        return new_schema(name, matrix(file).shape[1], wanted.metric or "cosine", "int64", None, ())
     first = first_row(file)
     known = exported.read(first.schema, f"import {file}")
     if wanted.columns is not None:
@@ -60,7 +77,7 @@ def make(db: tiervdb.Database, name: str, file: Path, wanted: Wanted) -> None:
     if not len(first) and known is None:
         raise InvalidInputError(f"import {file}: cannot be read: it has no rows")
     columns = {c.name: c for c in known.columns if c.name in first.column_names} if known is not None else {}
-    schema = infer_schema(
+    return infer_schema(
         name,
         first,
         id=wanted.id,
@@ -71,8 +88,12 @@ def make(db: tiervdb.Database, name: str, file: Path, wanted: Wanted) -> None:
         columns={c.name: c.type for c in columns.values()},
         stored=wanted.stored if wanted.stored is not None else [c.name for c in columns.values() if c.stored],
     )
+
+
+def make(db: tiervdb.Database, schema: CollectionSchema) -> None:
+    """An empty collection."""
     db.create_collection(
-        name,
+        schema.name,
         dim=schema.dim,
         metric=schema.metric,
         id_type=schema.id_type,
@@ -81,7 +102,7 @@ def make(db: tiervdb.Database, name: str, file: Path, wanted: Wanted) -> None:
     )
 
 
-def check(schema: tiervdb.CollectionSchema, file: Path, wanted: Wanted) -> None:
+def check(schema: CollectionSchema, file: Path, wanted: Wanted) -> None:
     """SchemaError where the collection is not what was asked for, or what the file was exported from."""
     what = f"import into {schema.name!r}"
     if wanted.metric is not None and wanted.metric != schema.metric:

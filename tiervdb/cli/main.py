@@ -8,6 +8,7 @@ import typer
 
 import tiervdb
 from tiervdb.cli import (
+    adopt,
     agent,
     backups,
     catalog,
@@ -42,6 +43,7 @@ app.command("export")(transfer.export)
 app.command("search")(search.search)
 app.add_typer(snapshot.app, name="snapshot")
 app.command("clone")(snapshot.clone)
+app.command("adopt")(adopt.adopt)
 app.add_typer(pin.app, name="pin")
 app.command("backup")(backups.backup)
 app.command("archive")(backups.archive)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import typer
 
+from tiervdb import durations
 from tiervdb.cli.failure import JSON
 from tiervdb.clock import SystemClock
 from tiervdb.errors import InvalidInputError
 from tiervdb.types import to_datetime
-
-DURATION = re.compile(r"(\d+)\s*([smhdw])")
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def _remember_json(ctx: typer.Context, value: bool) -> bool:
@@ -24,7 +20,6 @@ def _remember_json(ctx: typer.Context, value: bool) -> bool:
     return value
 
 
-DatabasePath = Annotated[Path, typer.Argument(metavar="PATH", help="Directory of the database.")]
 CollectionName = Annotated[str, typer.Argument(metavar="COLLECTION", help="Name of the collection.")]
 Json = Annotated[
     bool,
@@ -69,8 +64,8 @@ def point_in_time(option: str, given: str | None) -> datetime | None:
     """An ISO time with a zone, or how long ago: ``2h``, ``7d``."""
     if given is None:
         return None
-    if match := DURATION.fullmatch(given.strip()):
-        return to_datetime(SystemClock().now_us()) - timedelta(seconds=int(match[1]) * SECONDS[match[2]])
+    if (ago := durations.seconds(given)) is not None:
+        return to_datetime(SystemClock().now_us()) - timedelta(seconds=ago)
     try:
         time = datetime.fromisoformat(given.replace(" UTC", "+00:00"))
     except ValueError:
@@ -86,6 +81,6 @@ def duration(option: str, given: str | None) -> timedelta | None:
     """How long: ``30m``, ``12h``, ``7d``."""
     if given is None:
         return None
-    if match := DURATION.fullmatch(given.strip()):
-        return timedelta(seconds=int(match[1]) * SECONDS[match[2]])
-    raise InvalidInputError(f"{option} {given!r} is not a duration; write a number and s, m, h, d or w: 12h, 7d")
+    if (found := durations.seconds(given)) is not None:
+        return timedelta(seconds=found)
+    raise InvalidInputError(f"{option} {given!r} is not a duration; write a number and s, m, h, d, w or y: 12h, 7d")

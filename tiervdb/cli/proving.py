@@ -13,28 +13,26 @@ from tiervdb.cli import readable
 from tiervdb.cli.options import Json
 from tiervdb.cli.output import Output
 from tiervdb.cli.points import target
-from tiervdb.cli.repository import KeyCommand, KeyEnv, KeyFile, RepositoryUrl, key, reached
+from tiervdb.cli.repository import RepositoryChoice, key, on_repository, on_repository_choice
+from tiervdb.cli.wording import in_commands
 from tiervdb.errors import CorruptionError, InvalidInputError
 
 
+@on_repository
 def verify(
+    source: Repository,
     deep: Annotated[bool, typer.Option("--deep", help="Read everything and compare checksums.")] = False,
     sample: Annotated[str | None, typer.Option(help="Read a random share only: 5%.")] = None,
     resume: Annotated[Path | None, typer.Option(help="File that remembers what was read, to go on later.")] = None,
-    repository: RepositoryUrl = None,
-    key_file: KeyFile = None,
-    key_env: KeyEnv = None,
-    key_command: KeyCommand = None,
     json: Json = False,
 ) -> None:
     """Look whether all that a repository lists is there and whole. Exit code 7 if something is wrong."""
     output = Output(json)
-    source = reached(repository, key(key_file, key_env, key_command))
     with output.progress("verify", unit="bytes") as advance:
         report = source.verify(deep=deep, sample=share(sample), resume=resume, progress=advance)
     output.document({**asdict(report), "ok": report.ok})
     for finding in report.findings:
-        output.say(str(finding), "bold red")
+        output.say(in_commands(str(finding)), "bold red")
     looked = f"{readable.plural(report.backups, 'backup')}, {readable.plural(report.objects, 'object')}"
     read = f"{readable.plural(report.read_objects, 'object')} read ({readable.size(report.read_bytes)})"
     output.say(f"{looked} and {readable.plural(report.parts, 'part')} of the log looked at; {read}")
@@ -42,19 +40,16 @@ def verify(
         raise CorruptionError(f"{readable.plural(len(report.findings), 'finding')} in {source.url}; see above")
 
 
+@on_repository
 def drill(
+    source: Repository,
     to: Annotated[str | None, typer.Option("--target", help="As for restore.  [default: a random point]")] = None,
     lazy: Annotated[bool, typer.Option("--lazy", help="Open before all is there.")] = False,
     scratch: Annotated[Path | None, typer.Option(help="Directory with room for the database.")] = None,
-    repository: RepositoryUrl = None,
-    key_file: KeyFile = None,
-    key_env: KeyEnv = None,
-    key_command: KeyCommand = None,
     json: Json = False,
 ) -> None:
     """Try a restore to a random point: check all of it, measure RTO and RPO, remove it. Exit code 7 if it failed."""
     output = Output(json)
-    source = reached(repository, key(key_file, key_env, key_command))
     wanted = None if to is None else target(to, exclusive=False, timeline=None)
     with output.progress("drill", unit="bytes") as advance:
         done = source.drill(wanted, lazy=lazy, scratch=scratch, progress=advance)
@@ -65,23 +60,23 @@ def drill(
         raise CorruptionError(f"the drill failed in {source.url}; see above, and run `tiervdb verify --deep`")
 
 
+@on_repository_choice
 def copy(
-    url: Annotated[str, typer.Argument(metavar="URL", help="The other repository; made if there is none.")],
+    chosen: RepositoryChoice,
+    url: Annotated[
+        str | None,
+        typer.Argument(metavar="[URL]", help="The other repository; made if there is none.  [default: as in --config]"),
+    ] = None,
     to_key_file: Annotated[Path | None, typer.Option(help="File with the key of the other repository.")] = None,
     to_key_env: Annotated[str | None, typer.Option(help="Environment variable with its key.")] = None,
     to_key_command: Annotated[str | None, typer.Option(help="Command that prints its key.")] = None,
-    repository: RepositoryUrl = None,
-    key_file: KeyFile = None,
-    key_env: KeyEnv = None,
-    key_command: KeyCommand = None,
     json: Json = False,
 ) -> None:
     """Copy what is listed to another repository, read it back there, and leave what is there already."""
     output = Output(json)
-    source = reached(repository, key(key_file, key_env, key_command))
-    other = Repository(url, key=key(to_key_file, to_key_env, to_key_command))
+    other = chosen.other(url, key(to_key_file, to_key_env, to_key_command))
     with output.progress("copy", unit="bytes") as advance:
-        done = source.copy_to(other, progress=advance)
+        done = chosen.repository.copy_to(other, progress=advance)
     output.document(done)
     output.say(
         f"copied {readable.plural(done.backups, 'backup')} ({readable.plural(done.objects, 'object')}, "

@@ -7,10 +7,9 @@ from typing import Annotated, Any, Literal, cast
 
 import typer
 
-import tiervdb
 from tiervdb.cli import readable
-from tiervdb.cli.opening import reading
-from tiervdb.cli.options import CollectionName, DatabasePath, Json, Params, Where, parameters
+from tiervdb.cli.opening import Opening, on_database
+from tiervdb.cli.options import CollectionName, Json, Params, Where, parameters
 from tiervdb.cli.output import Output
 from tiervdb.cli.points import Point, point
 
@@ -23,10 +22,11 @@ COLUMNS: dict[str, Callable[[Any], str]] = {
 }
 
 
-def diff(path: DatabasePath, collection: CollectionName, at: Point, json: Json = False) -> None:
+@on_database
+def diff(opening: Opening, collection: CollectionName, at: Point, json: Json = False) -> None:
     """Say which rows of a collection were added, removed or changed since an earlier state."""
     output = Output(json)
-    with output.working("comparing"), reading(path) as db:
+    with output.working("comparing"), opening.reading() as db:
         table = db.diff(collection, point(at))
     output.document(table)
     rows = table.slice(0, SHOWN).to_pylist()
@@ -36,8 +36,9 @@ def diff(path: DatabasePath, collection: CollectionName, at: Point, json: Json =
     output.say(f"since {at}: " + ", ".join(f"{count:,} {kind}" for kind, count in counts.items()))
 
 
+@on_database
 def recover(
-    path: DatabasePath,
+    opening: Opening,
     collection: CollectionName,
     at: Point,
     where: Where = None,
@@ -49,7 +50,7 @@ def recover(
     """Bring rows of an earlier state, or a dropped collection, back as one commit. Only with --confirm."""
     output = Output(json)
     chosen = cast(Literal["missing", "changed", "all"], mode)
-    with output.working("comparing"), tiervdb.open(path, create=False, read_only=not confirm) as db:
+    with output.working("comparing"), opening.open(create=False, read_only=not confirm) as db:
         done = db.recover(
             collection, point(at), where=where, params=parameters(param), mode=chosen, dry_run=not confirm
         )

@@ -12,9 +12,12 @@ import typer
 import tiervdb
 from tiervdb.cli import readable
 from tiervdb.cli.agent import standings
-from tiervdb.cli.opening import reading
-from tiervdb.cli.options import DatabasePath, Json, point_in_time
+from tiervdb.cli.opening import Opening, on_database, opening_of
+from tiervdb.cli.options import Json, point_in_time
 from tiervdb.cli.output import Output
+from tiervdb.cli.repository import ConfigFile, KeyCommand, KeyEnv, KeyFile
+from tiervdb.cli.taking import taking
+from tiervdb.cli.wording import in_commands
 from tiervdb.errors import CorruptionError, InvalidInputError
 
 Time = Annotated[str | None, typer.Option(help="A time with its zone, or how long ago: 2h, 7d.")]
@@ -42,22 +45,35 @@ LOG_COLUMNS = {
 STYLES = {"error": "bold red", "warning": "yellow", "info": "dim"}
 
 
-def status(
-    path: Annotated[Path | None, typer.Argument(metavar="[PATH]", help="Directory of the database.")] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="All databases of a configuration file.")] = None,
-    json: Json = False,
-) -> None:
+def status_of(
+    ctx: typer.Context,
+    path: Annotated[
+        str | None, typer.Argument(metavar="[PATH]", help="Directory of a database, or with --config its name.")
+    ] = None,
+    config: ConfigFile = None,
+    key_file: KeyFile = None,
+    key_env: KeyEnv = None,
+    key_command: KeyCommand = None,
+) -> Opening | Path:
+    """One database, or the configuration whose databases are all meant."""
+    if path is not None:
+        return opening_of(ctx, path, config, key_file, key_env, key_command)
+    if config is None:
+        raise InvalidInputError("status: give the directory of a database, or --config FILE")
+    return config
+
+
+@taking(what=status_of)
+def status(what: Opening | Path, json: Json = False) -> None:
     """Say how a database stands: its newest commit, tiers, snapshots, protection.
 
-    With --config: all databases of a file beside their objectives; exit code 4 if one is not well.
+    With --config and no PATH: all databases of a file beside their objectives; exit code 4 if one is not well.
     """
-    if config is not None and path is None:
-        standings(config, json)
+    if isinstance(what, Path):
+        standings(what, json)
         return
-    if path is None or config is not None:
-        raise InvalidInputError("status: give the directory of a database, or --config FILE")
     output = Output(json)
-    with reading(path) as db:
+    with what.reading() as db:
         state, stats = db.status(), db.stats()
     output.document({"status": state, "stats": stats})
     output.table(["", ""], [[name.replace("_", " "), readable.text(value)] for name, value in shown(state).items()])
@@ -76,8 +92,9 @@ def shown(state: tiervdb.Status) -> dict[str, Any]:
     }
 
 
+@on_database
 def log(
-    path: DatabasePath,
+    opening: Opening,
     since: Time = None,
     until: Time = None,
     collection: Annotated[str | None, typer.Option(help="Only commits that touched it.")] = None,
@@ -85,7 +102,7 @@ def log(
     json: Json = False,
 ) -> None:
     """List the commits, oldest first."""
-    with reading(path) as db:
+    with opening.reading() as db:
         table = db.log(
             since=point_in_time("--since", since), until=point_in_time("--until", until), collection=collection
         )
@@ -93,13 +110,15 @@ def log(
     Output(json).rows(lines[-limit:] if limit else lines, LOG_COLUMNS, empty="no commits")
 
 
-def check(path: DatabasePath, json: Json = False) -> None:
+@on_database
+def check(opening: Opening, json: Json = False) -> None:
     """Verify every checksum and invariant; ends with exit code 7 if something is damaged."""
     output = Output(json)
-    report = tiervdb.check(path)
+    report = opening.check()
     output.document(report)
     for found in report.findings:
-        output.say(f"{found.severity}: {found.file}: {found.problem}; {found.advice}", STYLES[found.severity])
+        line = f"{found.severity}: {found.file}: {found.problem}; {found.advice}"
+        output.say(in_commands(line), STYLES[found.severity])
     errors = sum(found.severity == "error" for found in report.findings)
     looked_at = f"checked {readable.plural(report.files, 'file')}, {readable.size(report.bytes)}"
     output.say(f"{looked_at}: {readable.plural(errors, 'error') if errors else 'no damage'}")

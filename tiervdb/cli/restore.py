@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 import tiervdb
+from tiervdb.backup.repository import Repository
 from tiervdb.cli import readable
 from tiervdb.cli.options import DryRun, Json
 from tiervdb.cli.output import Output
 from tiervdb.cli.points import Exclusive, TargetText, TimelineId, target
 from tiervdb.cli.report import LOG_COLUMNS
-from tiervdb.cli.repository import KeyCommand, KeyEnv, KeyFile, RepositoryUrl, key, reached
+from tiervdb.cli.repository import RepositoryChoice, on_repository, on_repository_choice
 
+_NAME = "or with --config its name in that file."
 WINDOW_COLUMNS: dict[str, Callable[[Any], str]] = {
     "timeline": readable.text,
     "first_seq": readable.text,
@@ -28,36 +29,34 @@ WINDOW_COLUMNS: dict[str, Callable[[Any], str]] = {
 }
 
 
+@on_repository
 def windows(
-    repository: RepositoryUrl = None,
+    source: Repository,
     timeline: TimelineId = None,
-    key_file: KeyFile = None,
-    key_env: KeyEnv = None,
-    key_command: KeyCommand = None,
     json: Json = False,
 ) -> None:
     """Say what can be restored: the gap-free intervals of commits and times."""
-    found = reached(repository, key(key_file, key_env, key_command)).windows(timeline)
+    found = source.windows(timeline)
     Output(json).rows([asdict(window) for window in found], WINDOW_COLUMNS, empty="nothing can be restored yet")
 
 
+@on_repository
 def history(
-    repository: RepositoryUrl = None,
+    source: Repository,
     timeline: TimelineId = None,
-    key_file: KeyFile = None,
-    key_env: KeyEnv = None,
-    key_command: KeyCommand = None,
     json: Json = False,
 ) -> None:
     """List what was committed when, from the repository alone."""
     output = Output(json)
     with output.working("reading the log"):
-        table = reached(repository, key(key_file, key_env, key_command)).log(timeline)
+        table = source.log(timeline)
     output.rows(table.to_pylist(), LOG_COLUMNS, empty="no commits are held")
 
 
+@on_repository_choice
 def restore(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="Directory of the restored database; must not exist.")],
+    chosen: RepositoryChoice,
+    path: Annotated[str, typer.Argument(metavar="PATH", help=f"Directory of the restored database, {_NAME}")],
     to: TargetText = "latest",
     exclusive: Exclusive = False,
     timeline: TimelineId = None,
@@ -69,23 +68,19 @@ def restore(
     cold: Annotated[str | None, typer.Option(help="Another cold store.  [default: as the source]")] = None,
     collections: Annotated[str | None, typer.Option(help="Only these, with commas between them.")] = None,
     dry_run: DryRun = False,
-    repository: RepositoryUrl = None,
-    key_file: KeyFile = None,
-    key_env: KeyEnv = None,
-    key_command: KeyCommand = None,
     json: Json = False,
 ) -> None:
     """Make a database as it was at any commit or moment that the repository holds."""
     output = Output(json)
-    source = reached(repository, key(key_file, key_env, key_command))
+    where, chosen = chosen.of(path)
     with output.progress("restore", unit="bytes") as advance:
-        done = source.restore(
-            path,
+        done = chosen.repository.restore(
+            where,
             target(to, exclusive, timeline),
             attach=attach,
             lazy=lazy,
             delta=delta,
-            cold=cold,
+            cold=None if cold is None else chosen.place(cold),
             collections=None if collections is None else [name.strip() for name in collections.split(",")],
             progress=advance,
             dry_run=dry_run,
@@ -102,24 +97,23 @@ def restore(
         output.say(f"it is detached and archives nowhere; `tiervdb attach {done.path}` makes it the current one", "dim")
 
 
+@on_repository_choice
 def attach(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="Directory of a restored or copied database.")],
+    chosen: RepositoryChoice,
+    path: Annotated[str, typer.Argument(metavar="PATH", help=f"Directory of a restored or copied database, {_NAME}")],
     confirm: Annotated[bool, typer.Option("--confirm", help="Do it; without, only say what would be done.")] = False,
-    repository: RepositoryUrl = None,
-    key_file: KeyFile = None,
-    key_env: KeyEnv = None,
-    key_command: KeyCommand = None,
     json: Json = False,
 ) -> None:
     """Make a restored database the repository's current one: the old writer is shut out. Only with --confirm."""
     output = Output(json)
-    source = reached(repository, key(key_file, key_env, key_command))
+    where, chosen = chosen.of(path)
+    source = chosen.repository
     if confirm:
         with output.working("attaching"):
-            source.attach(path)
-    output.document({"path": path, "repository": source.url, "attached": confirm})
+            source.attach(where)
+    output.document({"path": where, "repository": source.url, "attached": confirm})
     output.say(
-        f"{path} archives to {source.url} from now on"
+        f"{where} archives to {source.url} from now on"
         if confirm
-        else f"would make {path} the current database of {source.url}, which shuts its old writer out; say --confirm"
+        else f"would make {where} the current database of {source.url}, which shuts its old writer out; say --confirm"
     )

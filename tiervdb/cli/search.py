@@ -9,12 +9,11 @@ import typer
 
 import tiervdb
 from tiervdb.cli import readable
-from tiervdb.cli.opening import reading
+from tiervdb.cli.opening import Opening, on_database
 from tiervdb.cli.options import (
     At,
     CollectionName,
     Columns,
-    DatabasePath,
     Json,
     Params,
     Where,
@@ -27,8 +26,9 @@ from tiervdb.errors import InvalidInputError
 VECTOR_HELP = "The query: numbers with commas between them, or a .npy file of one vector."
 
 
+@on_database
 def search(
-    path: DatabasePath,
+    opening: Opening,
     collection: CollectionName,
     like: Annotated[str | None, typer.Option("--like", help="Search near the row of this id, itself left out.")] = None,
     vector: Annotated[str | None, typer.Option("--vector", help=VECTOR_HELP)] = None,
@@ -61,7 +61,7 @@ def search(
         "explain": explain,
         "on_unavailable": "skip" if skip_unavailable else "raise",
     }
-    with reading(path, at) as db:
+    with opening.reading(at) as db:
         rows = db[collection]
         hits = near_row(rows, like, k, asked) if like is not None else rows.search(query(str(vector)), k, **asked)
         show(Output(json), hits, left_out=like, k=k)

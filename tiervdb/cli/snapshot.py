@@ -11,8 +11,8 @@ import typer
 
 from tiervdb.cli import readable
 from tiervdb.cli.failure import Commands
-from tiervdb.cli.opening import reading, writing, writing_if_free
-from tiervdb.cli.options import At, DatabasePath, Json, duration
+from tiervdb.cli.opening import Opening, on_database
+from tiervdb.cli.options import At, Json, duration
 from tiervdb.cli.output import Output
 from tiervdb.errors import SnapshotNotFoundError
 
@@ -32,15 +32,16 @@ COLUMNS: dict[str, Callable[[Any], str]] = {
 
 
 @app.command("create")
+@on_database
 def create(
-    path: DatabasePath,
+    opening: Opening,
     name: SnapshotName,
     expires: Annotated[str | None, typer.Option(help="How long it is kept: 12h, 7d.  [default: until dropped]")] = None,
     json: Json = False,
 ) -> None:
     """Keep the database as it is now under a name."""
     output = Output(json)
-    with writing(path) as db:
+    with opening.writing() as db:
         snapshot = db.snapshot(name, expires=duration("--expires", expires))
     output.document(snapshot)
     output.say(
@@ -49,26 +50,30 @@ def create(
 
 
 @app.command("list")
-def list_(path: DatabasePath, json: Json = False) -> None:
+@on_database
+def list_(opening: Opening, json: Json = False) -> None:
     """List the snapshots, and the bytes that only each of them keeps."""
-    with writing_if_free(path) as db:
+    with opening.writing_if_free() as db:
         Output(json).rows([asdict(snapshot) for snapshot in db.snapshots()], COLUMNS, empty="no snapshots")
 
 
 @app.command("drop")
+@on_database
 def drop(
-    path: DatabasePath,
+    opening: Opening,
     name: SnapshotName,
     confirm: Annotated[bool, typer.Option("--confirm", help="Do it; without, only say what would be done.")] = False,
     json: Json = False,
 ) -> None:
     """Give a snapshot up. Only says what would go unless --confirm is given."""
     output = Output(json)
-    with writing(path) if confirm else writing_if_free(path) as db:
+    with opening.writing() if confirm else opening.writing_if_free() as db:
         found = {snapshot.name: snapshot for snapshot in db.snapshots()}
         if name not in found:
             known = ", ".join(found) or "none"
-            raise SnapshotNotFoundError(f"snapshot drop: there is no snapshot {name!r} in {path}; there are: {known}")
+            raise SnapshotNotFoundError(
+                f"snapshot drop: there is no snapshot {name!r} in {opening.path}; there are: {known}"
+            )
         if confirm:
             db.drop_snapshot(name)
     output.document({"snapshot": found[name], "dropped": confirm})
@@ -78,17 +83,18 @@ def drop(
     output.say(f"dropped snapshot {kept}" if confirm else f"would drop snapshot {kept}; say --confirm to do it")
 
 
+@on_database
 def clone(
-    path: DatabasePath,
+    opening: Opening,
     target: Annotated[Path, typer.Argument(metavar="TARGET", help="Directory of the new database; must not exist.")],
     at: At = None,
     json: Json = False,
 ) -> None:
     """Make a new database that starts from this one, or from a snapshot of it, sharing its files."""
     output = Output(json)
-    with reading(path) as db:
+    with opening.reading() as db:
         made = db.clone(target, at=at)
-    with reading(made) as copy:
+    with opening.copy_at(made).reading() as copy:
         status = copy.status()
     output.document(status)
-    output.say(f"cloned {path} to {made} as database {status.database_id}, at commit {status.seq}")
+    output.say(f"cloned {opening.path} to {made} as database {status.database_id}, at commit {status.seq}")

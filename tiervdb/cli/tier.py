@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,8 +10,8 @@ import typer
 import tiervdb
 from tiervdb.cli import readable
 from tiervdb.cli.failure import Commands
-from tiervdb.cli.opening import reading, writing
-from tiervdb.cli.options import CollectionName, DatabasePath, DryRun, Json, duration
+from tiervdb.cli.opening import Opening, on_database
+from tiervdb.cli.options import CollectionName, DryRun, Json, duration
 from tiervdb.cli.output import Output
 from tiervdb.errors import InvalidInputError
 
@@ -40,8 +39,9 @@ class Plan:
 
 
 @app.command("apply")
+@on_database
 def apply(
-    path: DatabasePath,
+    opening: Opening,
     hot_max_rows: Annotated[int | None, typer.Option(help="Hot rows of a collection, at most.")] = None,
     hot_max_bytes: Annotated[int | None, typer.Option(help="Local bytes of its hot segments, at most.")] = None,
     low_water: Annotated[float, typer.Option(help="The part of a limit that is left when it was exceeded.")] = 0.8,
@@ -57,11 +57,11 @@ def apply(
     policy = tiervdb.TierPolicy(hot_max_bytes, hot_max_rows, low_water, None if age is None else age.total_seconds())
     output = Output(json)
     if dry_run:
-        with reading(path) as db:
+        with opening.reading() as db:
             moves = db.plan_tiers(policy)
     else:
         options = tiervdb.Options(background=False)
-        with tiervdb.open(path, create=False, tiering=policy, options=options) as db:
+        with opening.open(create=False, tiering=policy, options=options) as db:
             db.flush()
             moves = db.plan_tiers(policy)
             db.maintain()
@@ -78,39 +78,41 @@ def apply(
 
 
 @app.command("demote")
+@on_database
 def demote(
-    path: DatabasePath,
+    opening: Opening,
     collection: CollectionName,
     fraction: Fraction = 1.0,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
     """Move rows to the cold store, the oldest first, until that part of the collection is there."""
-    move("demote", path, collection, fraction, dry_run, Output(json))
+    move("demote", opening, collection, fraction, dry_run, Output(json))
 
 
 @app.command("promote")
+@on_database
 def promote(
-    path: DatabasePath,
+    opening: Opening,
     collection: CollectionName,
     fraction: Fraction = 1.0,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
     """Move rows back to local disk, the newest first, whole cold segments at a time."""
-    move("promote", path, collection, fraction, dry_run, Output(json))
+    move("promote", opening, collection, fraction, dry_run, Output(json))
 
 
-def move(what: str, path: Path, collection: str, fraction: float, dry_run: bool, output: Output) -> None:
+def move(what: str, opening: Opening, collection: str, fraction: float, dry_run: bool, output: Output) -> None:
     """Either way, or only the plan."""
     if dry_run:
-        with reading(path) as db:
+        with opening.reading() as db:
             plan = planned(db, collection, fraction, to_cold=what == "demote")
         output.document(plan)
         least = "" if what == "demote" else "at least "
         output.say(f"would {what} {least}{readable.plural(plan.rows, 'row')} of {plan.of:,} in {collection!r}")
         return
-    with writing(path) as db:
+    with opening.writing() as db:
         run = db.demote if what == "demote" else db.promote
         with output.progress(f"{what} {collection}") as advance:
             moved = run(collection, fraction, progress=advance)

@@ -9,16 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
-import tiervdb
 from tiervdb.cli import readable
 from tiervdb.cli.exported import with_schema
-from tiervdb.cli.fitting import Wanted, fitting
-from tiervdb.cli.opening import reading
+from tiervdb.cli.fitting import Wanted, fitting, planned
+from tiervdb.cli.opening import Opening, on_database
 from tiervdb.cli.options import (
     At,
     CollectionName,
     Columns,
-    DatabasePath,
     Json,
     Params,
     Where,
@@ -32,8 +30,9 @@ SourceFile = Annotated[Path, typer.Argument(metavar="FILE", help="A Parquet, Arr
 TargetFile = Annotated[Path, typer.Argument(metavar="FILE", help="The Parquet file to write.")]
 
 
+@on_database
 def import_(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="Directory of the database; made if there is none.")],
+    opening: Opening,
     collection: CollectionName,
     file: SourceFile,
     id: Annotated[str | None, typer.Option("--id", help="Column of the ids.  [default: id]")] = None,
@@ -51,7 +50,7 @@ def import_(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Load a file into a collection, which is made if there is none of that name.
+    """Load a file into a collection; database and collection are made if there are none.
 
     A file that `tiervdb export` wrote makes an equal collection: it carries metric, id type and columns.
     """
@@ -59,9 +58,10 @@ def import_(
     names = column_names(columns)
     chosen = None if names is None or names == "*" else list(names)
     wanted = Wanted(id, vector, chosen, metric, None if stored is None else list(column_names(stored) or ()))
+    schema = None if opening.exists else planned(collection, file, wanted)
     with (
-        tiervdb.open(path) as db,
-        fitting(db, collection, file, wanted) as rows,
+        opening.open() as db,
+        fitting(db, collection, file, wanted, schema) as rows,
         output.progress(f"import {file.name}") as advance,
     ):
         result = rows.ingest(file, id=id, vector=vector, columns=chosen, resume=resume, progress=advance)
@@ -72,8 +72,9 @@ def import_(
         output.say(f"{readable.plural(result.skipped, 'row')} were there from an earlier run")
 
 
+@on_database
 def export(
-    path: DatabasePath,
+    opening: Opening,
     collection: CollectionName,
     file: TargetFile,
     where: Where = None,
@@ -89,7 +90,7 @@ def export(
         raise InvalidInputError(f"export: {file} is written as Parquet; give a name that ends in .parquet")
     if file.exists() and not force:
         raise AlreadyExistsError(f"export: {file} exists; choose another name, or say --force to replace it")
-    with reading(path, at) as db:
+    with opening.reading(at) as db:
         rows = db[collection]
         given: dict[str, Any] = {"where": where, "params": parameters(param)}
         total = rows.count(**given)

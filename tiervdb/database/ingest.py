@@ -45,7 +45,7 @@ def ingest(
     if before is not None:
         check_same(source, before)
     done, commits, seq = skipped, 0, session.view().seq
-    rows = max(1, min(COMMIT_ROWS, COMMIT_FLOATS // schema.dim))
+    rows = rows_of_a_commit(schema.dim)
     earlier = None if log is None or resume is None else seqs_of(log, schema.id, resume)
     with _demoting(shard, schema, tier, seq, earlier) as committed:
         for batch in _batches(source, before, resume, rows):
@@ -59,6 +59,11 @@ def ingest(
                 progress(done, source.total)
             committed(len(batch))
     return IngestResult(done - skipped, skipped, commits, seq, session.clock.monotonic() - started)
+
+
+def rows_of_a_commit(dim: int) -> int:
+    """At most."""
+    return max(1, min(COMMIT_ROWS, COMMIT_FLOATS // dim))
 
 
 def _batches(source: Source, before: Marker | None, resume: str | None, rows: int) -> Iterator[RowBatch]:

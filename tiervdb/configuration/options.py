@@ -6,18 +6,16 @@ configs/reference.toml shows all of them; a test compares.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cronsim import CronSim, CronSimError
 
+from tiervdb import durations
 from tiervdb.clock import SystemClock
-from tiervdb.errors import InvalidInputError
 from tiervdb.types import to_datetime
-
-DURATION = re.compile(r"(\d+)\s*([smhdwy])")
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 
 Read = Callable[[Any], Any]  # the value, or ValueError saying what it should be
 
@@ -38,6 +36,14 @@ def text(given: Any) -> str:
     if not isinstance(given, str):
         raise ValueError("give a text, in quotes")
     return given
+
+
+def command(given: Any) -> str:
+    try:
+        shlex.split(text(given))
+    except ValueError as error:
+        raise ValueError(f"give a command as a shell would split it ({error})") from error
+    return str(given)
 
 
 def texts(given: Any) -> tuple[str, ...]:
@@ -71,16 +77,10 @@ def choice(*allowed: str) -> Read:
 
 
 def duration(given: Any) -> str:
-    """Kept as it was written; ``seconds_of`` reads it."""
-    if not isinstance(given, str) or (given and DURATION.fullmatch(given.strip()) is None):
+    """Kept as it was written."""
+    if not isinstance(given, str) or (given and durations.seconds(given) is None):
         raise ValueError('give a duration, "30s", "15m", "12h", "14d", or "" for none')
     return given.strip()
-
-
-def seconds_of(given: str) -> float:
-    """0 for ""."""
-    match = DURATION.fullmatch(given)
-    return float(int(match[1]) * SECONDS[match[2]]) if match else 0.0
 
 
 def cron(given: Any) -> str:
@@ -91,7 +91,8 @@ def cron(given: Any) -> str:
         try:
             next(CronSim(given, to_datetime(SystemClock().now_us())))
         except (CronSimError, StopIteration) as error:
-            raise ValueError(f'give a cron expression of five fields, "0 3 * * *": {error}') from error
+            wanted = 'give a cron expression of five fields that fires some day, "0 3 * * *"'
+            raise ValueError(f"{wanted}: {error}") from error
     return given.strip()
 
 
@@ -117,7 +118,7 @@ STORE: Table = {
 _KEYS: Table = {
     "key_file": Option(text, "", "file with the key of the encrypted repository"),
     "key_env": Option(text, "", "environment variable with it"),
-    "key_command": Option(text, "", "command that prints it"),
+    "key_command": Option(command, "", "command that prints it"),
 }
 DATABASE: Table = {
     "path": Option(text, "", "its directory; none: only its repository is looked after"),
@@ -163,10 +164,3 @@ PARTS: Mapping[str, Table] = {
     "retention": RETENTION,
     "offsite": OFFSITE,
 }
-
-
-def require_known(kind: str, name: str, known: Mapping[str, Any]) -> None:
-    """InvalidInputError for a name that is not there, with those that are."""
-    if name not in known:
-        has = ", ".join(known) or "none"
-        raise InvalidInputError(f"there is no {kind} {name!r} in the configuration; it has: {has}")
