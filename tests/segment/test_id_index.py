@@ -22,6 +22,8 @@ def test_strings(ids: list[str], others: list[str]) -> None:
     found = index(pa.array(ids, pa.string()))
     assert found.rows == len(ids)
     assert found.ids().to_pylist() == ids
+    if ids:
+        assert found.values(np.arange(len(ids))[::-1]).tolist() == ids[::-1]
     assert found.lookup(pa.array(ids, pa.string())).tolist() == list(range(len(ids)))
     expected = [ids.index(o) if o in ids else -1 for o in others]
     assert found.lookup(pa.array(others, pa.string())).tolist() == expected
@@ -31,6 +33,8 @@ def test_strings(ids: list[str], others: list[str]) -> None:
 def test_integers(ids: list[int], others: list[int]) -> None:
     found = index(pa.array(ids, pa.int64()))
     assert found.ids().to_pylist() == ids
+    if ids:
+        assert found.values(np.arange(len(ids))[::-1]).tolist() == ids[::-1]
     assert found.lookup(pa.array(ids, pa.int64())).tolist() == list(range(len(ids)))
     assert found.lookup(pa.array(others, pa.int64())).tolist() == [ids.index(o) if o in ids else -1 for o in others]
 

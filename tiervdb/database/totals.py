@@ -30,22 +30,24 @@ class SearchCounter:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._totals = SearchTotals()
+        self._searches = 0
+        self._seconds = 0.0
+        self._gets = 0
+        self._bytes = 0
+        self._waves = 0
+        self._cache_hits = 0
 
     def add(self, one: SearchStats) -> None:
         """Counts a search."""
         with self._lock:
-            now = self._totals
-            self._totals = SearchTotals(
-                searches=now.searches + 1,
-                seconds=now.seconds + one.seconds,
-                gets=now.gets + one.gets,
-                bytes=now.bytes + one.bytes,
-                waves=now.waves + one.waves,
-                cache_hits=now.cache_hits + one.cache_hits,
-            )
+            self._searches += 1
+            self._seconds += one.seconds
+            self._gets += one.gets
+            self._bytes += one.bytes
+            self._waves += one.waves
+            self._cache_hits += one.cache_hits
 
     def totals(self) -> SearchTotals:
         """The sums so far."""
         with self._lock:
-            return self._totals
+            return SearchTotals(self._searches, self._seconds, self._gets, self._bytes, self._waves, self._cache_hits)

@@ -15,7 +15,7 @@ from tiervdb.engine.memtable import MISSING, MemView
 from tiervdb.format.manifest import SegmentEntry
 from tiervdb.segment import distance
 from tiervdb.segment.segment import Candidates, SearchRequest, SearchTally, Segment
-from tiervdb.types import CollectionSchema, Mask, Rows, Vectors
+from tiervdb.types import CollectionSchema, IdArray, Mask, Rows, Vectors
 
 
 class Source(Protocol):
@@ -42,6 +42,7 @@ class Source(Protocol):
         ...
 
     def ids(self, rows: Rows | None = None) -> pa.Array: ...
+    def id_values(self, rows: Rows) -> IdArray: ...
     def vectors(self, rows: Rows) -> Vectors: ...
     def columns(self, column_ids: Sequence[int], rows: Rows | None = None) -> dict[int, pa.Array]: ...
     def filter_table(self, schema: CollectionSchema) -> pa.Table: ...
@@ -118,6 +119,9 @@ class SegmentSource:
     def ids(self, rows: Rows | None = None) -> pa.Array:
         return self.segment.ids() if rows is None else self.segment.ids(rows)
 
+    def id_values(self, rows: Rows) -> IdArray:
+        return self.segment.id_values(rows)
+
     def vectors(self, rows: Rows) -> Vectors:
         return self.segment.vectors(rows)
 
@@ -159,6 +163,9 @@ class MemSource:
 
     def ids(self, rows: Rows | None = None) -> pa.Array:
         return self.table.ids(rows)
+
+    def id_values(self, rows: Rows) -> IdArray:
+        return self.table.id_values(rows)
 
     def vectors(self, rows: Rows) -> Vectors:
         return self.table.vectors(rows)

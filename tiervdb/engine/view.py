@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -34,8 +35,7 @@ class Tools:
     accesses: AccessCounts | None = None  # None: nobody wants to know
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where rows are: the number of the source and the row in it."""
 
     sources: Rows
