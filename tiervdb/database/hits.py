@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 DOLLARS_A_GET = 0.4e-6
 
 
-@dataclass(frozen=True)
-class SearchStats:
+class SearchStats(msgspec.Struct, frozen=True, kw_only=True):
     """What a search did, over all its queries.
 
     ``seconds``: from the call to the answer. ``rows_scanned``: rows whose distance, exact or approximate, was computed.
@@ -34,9 +34,9 @@ class SearchStats:
     """
 
     seconds: float = 0.0
-    milliseconds: Mapping[str, float] = field(default_factory=dict)
-    segments: Mapping[str, int] = field(default_factory=dict)
-    rows: Mapping[str, int] = field(default_factory=dict)
+    milliseconds: Mapping[str, float] = {}
+    segments: Mapping[str, int] = {}
+    rows: Mapping[str, int] = {}
     rows_scanned: int = 0
     gets: int = 0
     bytes: int = 0

@@ -69,9 +69,8 @@ def search(
 def _found(outcome: SearchOutcome) -> tuple[Place, Distances, tuple[int, ...]]:
     """All hits one behind the other, without the places that hold none, and how many each query has."""
     queries, width = outcome.rows.shape
-    if outcome.rows.min(initial=0) >= 0:  # nearly always, and then nothing is copied
-        place = Place(outcome.sources.ravel(), outcome.rows.ravel())
-        return place, outcome.distances.ravel(), (width,) * queries
+    if queries == 1 and width and outcome.rows[0, -1] >= 0:  # nearly always; places without a hit come last
+        return Place(outcome.sources[0], outcome.rows[0]), outcome.distances[0], (width,)
     found = outcome.rows >= 0
     place = Place(outcome.sources[found], outcome.rows[found])
     return place, outcome.distances[found], tuple(found.sum(axis=1).tolist())

@@ -12,7 +12,7 @@ from tiervdb.segment import cold_search
 from tiervdb.segment.distance import nearest, ordered, pair_distances
 from tiervdb.segment.probing import LiveLists, probe
 from tiervdb.segment.request import Candidates, SearchRequest, SearchTally
-from tiervdb.segment.sketch import Lists, prepared
+from tiervdb.segment.sketch import Lists, falls_short, prepared
 from tiervdb.segment.strategy import ByGraph, BySketch, Exact, Strategy
 from tiervdb.types import Distances, Mask, Rows, Vectors
 
@@ -158,7 +158,7 @@ def _by_sketch(
     probed, coarse = probe(lists, ready, nprobe, living, k, request.filtered)
     segment.load_lists(lists, probed)
     rows, approximate = lists.scan(ready, probed, coarse, count, living.bits, threads)
-    if rows[:, k - 1].min() < 0:  # found rows come first
+    if falls_short(rows, k):
         short = rows[:, k - 1] < 0
         every, coarse = lists.probes(ready[short], len(living.usable))
         segment.load_lists(lists, every)

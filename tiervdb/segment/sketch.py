@@ -357,6 +357,13 @@ class Lists:
         return counts
 
 
+def falls_short(rows: Rows, k: int) -> bool:
+    """Whether a scan found fewer than k rows for one of its queries: those that it found come first."""
+    if len(rows) == 1:  # the plain form is the faster one
+        return bool(rows[0, k - 1] < 0)
+    return bool((rows[:, k - 1] < 0).any())
+
+
 def pack_mask(mask: Mask) -> npt.NDArray[np.uint8]:
     """A mask as the bitmap that ``Lists.scan`` takes."""
     return np.packbits(mask, bitorder="little")

@@ -14,7 +14,7 @@ from tiervdb.segment.calibration import SketchRung, scaled_for_k
 from tiervdb.segment.distance import pair_distances
 from tiervdb.segment.request import SearchRequest, SearchTally
 from tiervdb.segment.segment import Segment
-from tiervdb.segment.sketch import Coder, Lists, pack_mask, prepared
+from tiervdb.segment.sketch import Coder, Lists, falls_short, pack_mask, prepared
 from tiervdb.segment.strategy import BySketch
 from tiervdb.types import Distances, Mask, Rows, Vectors
 
@@ -91,7 +91,7 @@ class SketchUnion:
         probed, coarse = lists.probes(ready, min(plan.nprobe or lists.codebook.nlist, lists.codebook.nlist))
         count = min(max(plan.rerank, k), lists.rows)
         found, _ = lists.scan(ready, probed, coarse, count, self._live_bits(segments, masks), threads)
-        if found[:, min(k, count) - 1].min() < 0:
+        if falls_short(found, min(k, count)):
             return None
         tally.scanned(
             lists.rows * probed.shape[1] // len(lists.sizes) * len(queries),
