@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from tiervdb.engine.deaths import DeathLog
 from tiervdb.engine.growable import Growable
-from tiervdb.segment.filter_tables import Fleeting
+from tiervdb.segment.filter_tables import Growing
 from tiervdb.types import CollectionSchema, IdArray, Mask, RowBatch, Rows, Vectors
 
 ALIVE = np.uint64(2**64 - 1)
@@ -44,6 +44,7 @@ class MemRows:
         self._deaths = Growable(np.uint64)
         self._previous = Growable(np.int64)  # the row of the id's version before, or MISSING
         self._chunks: tuple[_Chunk, ...] = ()
+        self.key = Growing()
 
     def __len__(self) -> int:
         return self._seqs.size
@@ -102,7 +103,7 @@ class MemView:
         self._live: Mask | None = None
         self._ids: pa.Array | None = None
         self._joined: dict[int, pa.Array | None] = {}
-        self.key = Fleeting()
+        self.key = table.key
         self.rows = rows
         self.seq = seq
 
@@ -137,6 +138,22 @@ class MemView:
             if array is not None:
                 found[column] = array if rows is None else array.take(pa.array(rows))
         return found
+
+    def ids_from(self, start: int) -> pa.Array:
+        """The ids of the rows from ``start`` on."""
+        if self._ids is not None or not start:
+            return self.ids().slice(start)
+        return pa.array(self._table.ids[start : self.rows], self._table.id_type)
+
+    def columns_from(self, start: int, column_ids: list[int]) -> dict[int, pa.Array]:
+        """Arrow arrays of the rows from ``start`` on, by column id; a column that no row has is left out."""
+        if not start:
+            return self.columns(column_ids)
+        first, chunks = start, self._chunks
+        while chunks and first >= chunks[0].rows:
+            first, chunks = first - chunks[0].rows, chunks[1:]
+        found = {c: _column(chunks, c, first + self.rows - start) for c in column_ids}
+        return {c: array.slice(first) for c, array in found.items() if array is not None}
 
     def _column(self, column: int) -> pa.Array | None:
         if column not in self._joined:

@@ -45,7 +45,7 @@ class Source(Protocol):
     def id_values(self, rows: Rows) -> IdArray: ...
     def vectors(self, rows: Rows) -> Vectors: ...
     def columns(self, column_ids: Sequence[int], rows: Rows | None = None) -> dict[int, pa.Array]: ...
-    def filter_table(self, schema: CollectionSchema) -> pa.Table: ...
+    def filter_table(self, schema: CollectionSchema, start: int = 0) -> pa.Table: ...
     def search(
         self, queries: Vectors, k: int, live: Mask | None, request: SearchRequest, tally: SearchTally
     ) -> Candidates: ...
@@ -128,8 +128,8 @@ class SegmentSource:
     def columns(self, column_ids: Sequence[int], rows: Rows | None = None) -> dict[int, pa.Array]:
         return self.segment.columns(column_ids, rows)
 
-    def filter_table(self, schema: CollectionSchema) -> pa.Table:
-        return self.segment.filter_table(schema)
+    def filter_table(self, schema: CollectionSchema, start: int = 0) -> pa.Table:
+        return self.segment.filter_table(schema).slice(start)
 
     def search(
         self, queries: Vectors, k: int, live: Mask | None, request: SearchRequest, tally: SearchTally
@@ -173,11 +173,11 @@ class MemSource:
     def columns(self, column_ids: Sequence[int], rows: Rows | None = None) -> dict[int, pa.Array]:
         return self.table.columns(list(column_ids), rows)
 
-    def filter_table(self, schema: CollectionSchema) -> pa.Table:
+    def filter_table(self, schema: CollectionSchema, start: int = 0) -> pa.Table:
         columns = schema.filter_columns
-        arrays = self.table.columns([c.id for c in columns])
-        named = {c.name: complete(arrays, c, self.rows) for c in columns}
-        return pa.table({"id": self.table.ids(), **named})
+        arrays = self.table.columns_from(start, [c.id for c in columns])
+        named = {c.name: complete(arrays, c, self.rows - start) for c in columns}
+        return pa.table({"id": self.table.ids_from(start), **named})
 
     def search(
         self, queries: Vectors, k: int, live: Mask | None, request: SearchRequest, tally: SearchTally

@@ -256,8 +256,8 @@ class _Filterable:
     def rows(self) -> int:
         return self.source.rows
 
-    def table(self) -> pa.Table:
-        return self.source.filter_table(self.schema)
+    def table(self, start: int = 0) -> pa.Table:
+        return self.source.filter_table(self.schema, start)
 
 
 def _gather_vectors(schema: CollectionSchema, parts: Sequence[tuple[Source, Rows, Rows]], count: int) -> Vectors:
