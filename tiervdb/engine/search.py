@@ -163,7 +163,8 @@ def _merge(answers: _Answers, queries: int, k: int, tally: SearchTally) -> Searc
     if len(found) == 1 and not answers.joined:  # nearly always, and in order already
         number, only = found[0]
         sources = np.full(only.rows.shape, number)
-        sources[only.rows < 0] = -1
+        if queries > 1 or (only.rows.size and only.rows[0, -1] < 0):  # places without a row come last
+            sources[only.rows < 0] = -1
         return SearchOutcome(sources, only.rows, only.distances, tally, tuple(answers.skipped))
     merged = merge.merge([*answers.joined, *((number, c.rows, c.distances) for number, c in found)], k)
     return SearchOutcome(merged.sources, merged.rows, merged.distances, tally, tuple(answers.skipped))
