@@ -43,6 +43,9 @@ def test_ids_of_some_rows_and_of_slices() -> None:
     everything = pa.array([f"w{n}" for n in range(100)])
     found = index(everything.slice(10, 50))
     assert found.ids(np.array([49, 0, 0])).to_pylist() == ["w59", "w10", "w10"]
+    for count in (1, 3, 64, 65, 500):
+        rows = np.arange(count) % 50
+        assert found.values(rows).tolist() == found.ids(rows).to_pylist()
     assert found.lookup(everything.slice(55, 10)).tolist() == [45, 46, 47, 48, 49, -1, -1, -1, -1, -1]
     numbers = index(pa.array(range(100)).slice(90))
     assert numbers.ids().to_pylist() == list(range(90, 100))

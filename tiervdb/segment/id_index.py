@@ -24,6 +24,7 @@ MAX_ROWS = 2**32 - 1
 _MAGIC = b"TVIDX\0"
 _HEADER = struct.Struct("<6sHHxxxxxxQQ")  # magic, version, kind of ids, rows, bytes of text
 _INT64, _STRING = 0, 1
+_FEW = 64  # texts: up to so many are made faster one by one
 
 
 def build(ids: pa.Array) -> Iterator[bytes | memoryview]:
@@ -102,6 +103,9 @@ class IdIndex:
         if text is None:
             found: IdArray = numbers[rows]
             return found
+        if len(rows) > _FEW:
+            many: IdArray = self.ids(rows).to_numpy(zero_copy_only=False)
+            return many
         ends = zip(numbers[rows].tolist(), numbers[rows + 1].tolist(), strict=True)
         return np.array([str(text[a:b], "utf-8") for a, b in ends], np.object_)
 
