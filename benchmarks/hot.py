@@ -23,6 +23,7 @@ K = 10
 MEASURED = 1_000  # queries whose recall is measured
 TIMED = 300  # queries that are timed, each in every round
 BATCH = 100
+ASKED_EF = 256  # that the target names; raw hnswlib's own cost at it is shown beside
 EFS = (128, 160, 192, 208, 224, 240, 256, 288, 320, 384, 512, 768)
 
 Ids = Callable[[Any], Sequence[Any]]
@@ -68,13 +69,17 @@ def single(peers: Sequence[str]) -> Table:
     contestants: dict[str, tuple[Ids, float]] = {}
     name, search, reached = at_recall(judge, 0.96, _hnsw_choices(index))
     contestants[f"raw hnswlib, {name}"] = (search, reached)
+    again = hnsw.load(hnsw.build(words()), words().vectors.shape[1])
+    again.set_ef(ASKED_EF)
+    contestants[f"raw hnswlib, ef={ASKED_EF}"] = (hnsw.searcher(again), judge.recall(hnsw.searcher(again)))
     for segments in prepare.SEGMENTS:
         opened = tier.open_words(tier.build(words(), segments))["words"]
         label = f"tiervdb, default, {segments} segment{'s' * (segments > 1)}"
         contestants[label] = (tier.searcher(opened), judge.recall(tier.searcher(opened)))
         if segments == 1:
-            by_graph = tier.searcher(opened, ef=256)
-            contestants["tiervdb, ef=256, 1 segment"] = (by_graph, judge.recall(by_graph))
+            for ef in (ASKED_EF, int(name.removeprefix("ef="))):
+                by_graph = tier.searcher(opened, ef=ef)
+                contestants[f"tiervdb, ef={ef}, 1 segment"] = (by_graph, judge.recall(by_graph))
     for peer in peers:
         name, search, reached = at_recall(judge, 0.95, _peer_choices(peer))
         contestants[f"{peer}, {name}"] = (search, reached)
@@ -120,7 +125,7 @@ def _compared(contestants: dict[str, tuple[Ids, float]], queries: np.ndarray) ->
 def _target(name: str, ratio: float, reached: float) -> tuple[str, str]:
     if name.startswith("tiervdb, default"):
         return ">= 1.3 at recall 0.96", met(ratio >= 1.3 and reached >= 0.96)
-    if name.startswith("tiervdb, ef"):
+    if name.startswith(f"tiervdb, ef={ASKED_EF}"):
         return ">= 0.9", met(ratio >= 0.9)
     return "", ""
 

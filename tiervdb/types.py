@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -20,6 +20,7 @@ Vectors = npt.NDArray[np.float32]  # (rows, dim), C order
 Distances = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]  # row numbers within one segment or memtable
 Mask = npt.NDArray[np.bool_]  # one flag a row
+IdArray = npt.NDArray[Any]  # int64, or objects that are str
 
 METRICS: tuple[Metric, ...] = ("cosine", "l2", "ip")
 ID_TYPES: tuple[IdType, ...] = ("int64", "string")

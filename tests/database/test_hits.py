@@ -16,12 +16,12 @@ from tiervdb.errors import FeatureUnavailableError
 
 
 def one(**more: Any) -> Hits:
-    return Hits(pa.array(["a", "b"]), np.array([0.1, 0.2], np.float32), (2,), True, **more)
+    return Hits(np.array(["a", "b"], np.object_), np.array([0.1, 0.2], np.float32), (2,), True, **more)
 
 
 def several() -> Hits:
     columns = pa.table({"rank": [1, 2, 3]})
-    return Hits(pa.array([7, 8, 9]), np.array([0.1, 0.2, 0.3], np.float32), (2, 0, 1), False, columns)
+    return Hits(np.array([7, 8, 9]), np.array([0.1, 0.2, 0.3], np.float32), (2, 0, 1), False, columns)
 
 
 def test_one_query_gives_arrays() -> None:
@@ -78,9 +78,9 @@ def test_iterating_goes_over_rows() -> None:
 
 
 def test_no_hits() -> None:
-    hits = Hits(pa.array([], pa.string()), np.empty(0, np.float32), (0,), True)
+    hits = Hits(np.array([], np.object_), np.empty(0, np.float32), (0,), True)
     assert (len(hits), hits.ids.tolist(), list(hits), hits.table.num_rows) == (0, [], [], 0)
-    none = Hits(pa.array([], pa.string()), np.empty(0, np.float32), (), False)
+    none = Hits(np.array([], np.object_), np.empty(0, np.float32), (), False)
     assert (none.ids, none.distances, none.to_pylist()) == ([], [], [])
 
 

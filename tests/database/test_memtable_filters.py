@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -67,3 +68,29 @@ def test_a_column_that_is_added_later_is_null_in_rows_in_memory(place: Path) -> 
 
 def test_writing_numpy_arrays_does_not_import_pandas(place: Path) -> None:
     subprocess.run([sys.executable, "-c", WRITES_NUMPY, str(place)], check=True)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_filters_that_are_asked_again_and_again_while_rows_are_written(place: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    filters: dict[str, Callable[[int, int | None], bool]] = {
+        "rank > 50": lambda _, rank: rank is not None and rank > 50,
+        "rank is null": lambda _, rank: rank is None,
+        "id % 3 = 0": lambda number, _: number % 3 == 0,
+        "rank < 20 and id > 30": lambda number, rank: rank is not None and rank < 20 and number > 30,
+    }
+    written: dict[int, int | None] = {}
+    with tiervdb.open(place, options=OPTIONS) as db:
+        rows = db.create_collection("rows", dim=2, metric="l2", id_type="int64", columns={"rank": "int64"})
+        for step in range(60):
+            ids = rng.choice(60, int(rng.integers(1, 5)), replace=False).tolist()
+            ranks: list[int | None] = [None] * len(ids) if step % 5 == 0 else rng.integers(0, 100, len(ids)).tolist()
+            columns = None if step % 5 == 0 else {"rank": ranks}
+            rows.upsert(ids=ids, vectors=np.ones((len(ids), 2), np.float32), columns=columns)
+            written.update(zip(ids, ranks, strict=True))
+            if step == 40:
+                db.flush()
+            where = list(filters)[int(rng.integers(len(filters)))]
+            expected = sorted(number for number, rank in written.items() if filters[where](number, rank))
+            assert sorted(rows.search([1, 1], k=100, where=where).ids.tolist()) == expected, (step, where)
+            assert rows.count(where=where) == len(expected)

@@ -149,10 +149,14 @@ def segments(ids: str) -> list[Any]:
     return [SimpleNamespace(entry=SimpleNamespace(id=i), release_lists=lambda: None) for i in ids]
 
 
+def union_of(kept: Unions, ids: str) -> Any:
+    return kept._union(tuple(ids), segments(ids), SEEN_BEFORE)
+
+
 def make(kept: Unions, ids: str) -> None:
     for _ in range(SEEN_BEFORE - 1):
-        assert kept._union(segments(ids)) is None
-    made: Any = kept._union(segments(ids))
+        assert union_of(kept, ids) is None
+    made: Any = union_of(kept, ids)
     assert made.key == ids
 
 
@@ -169,24 +173,24 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Unions:
 def test_segments_that_change_all_the_time_get_no_union(kept: Unions) -> None:
     for n in range(1, 30):
         for _ in range(SEEN_BEFORE - 1):
-            assert kept._union(segments("a" * n)) is None
+            assert union_of(kept, "a" * n) is None
 
 
 def test_collections_that_are_searched_by_turns_get_theirs(kept: Unions) -> None:
     for _ in range(SEEN_BEFORE - 1):
-        assert kept._union(segments("ab")) is None
-        assert kept._union(segments("cd")) is None
-    made = kept._union(segments("ab"))
+        assert union_of(kept, "ab") is None
+        assert union_of(kept, "cd") is None
+    made = union_of(kept, "ab")
     assert made is not None
-    assert kept._union(segments("cd")) not in {None, made}
-    assert kept._union(segments("ab")) is made, "it is made once"
+    assert union_of(kept, "cd") not in {None, made}
+    assert union_of(kept, "ab") is made, "it is made once"
 
 
 def test_the_least_recently_used_goes(kept: Unions) -> None:
     names = ["ab", "cd", "ef", "gh", "ij"]
     for ids in names[:-1]:
         make(kept, ids)
-    assert kept._union(segments("ab")) is not None
+    assert union_of(kept, "ab") is not None
     make(kept, "ij")
     assert keys(kept) == ["ef", "gh", "ab", "ij"]
 
@@ -205,5 +209,5 @@ def test_segments_give_their_own_lists_back(kept: Unions) -> None:
     released: list[str] = []
     given = [SimpleNamespace(entry=SimpleNamespace(id=i), release_lists=lambda i=i: released.append(i)) for i in "ab"]
     for _ in range(SEEN_BEFORE + 2):
-        kept._union(given)
+        kept._union(("a", "b"), given, SEEN_BEFORE)
     assert released == ["a", "b"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import math
 from datetime import UTC, datetime
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.format.values import NUMBERS, WORDS, word_batch
 from tiervdb.errors import CorruptionError, SchemaError
-from tiervdb.format.columns import COLUMN_TYPES
+from tiervdb.format.columns import COLUMN_TYPES, vector_type
 from tiervdb.format.rows import decode_ids, decode_rows, encode_ids, encode_rows
 from tiervdb.types import CollectionSchema, Column, RowBatch
 
@@ -79,6 +80,30 @@ def test_slices_and_times_read_back() -> None:
     back = decode_rows(joined(encode_rows(batch, ALL_TYPES)), "the file")
     assert_same(back, batch)
     assert back.columns[at].to_pylist() == times[1:].to_pylist()
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3, 100, 101])
+@pytest.mark.parametrize("rows", [0, 1, 2, 7, 1000])
+def test_integer_ids_and_vectors_are_written_as_arrow_writes_them(rows: int, dim: int) -> None:
+    schema = CollectionSchema(id=1, name="plain", dim=dim, metric="l2", id_type="int64")
+    vectors = np.random.default_rng(rows).standard_normal((rows, dim), np.float32)
+    batch = RowBatch(pa.array(range(-3, rows - 3), pa.int64()), vectors)
+    arrow = pa.schema(
+        [
+            pa.field("id", pa.int64(), nullable=False),
+            pa.field("vector", vector_type(dim), nullable=False),
+        ]
+    )
+    flat = pa.array(vectors.ravel(), pa.float32())
+    lists = pa.FixedSizeListArray.from_arrays(flat, type=vector_type(dim))
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, arrow) as stream_writer:
+        stream_writer.write_batch(pa.record_batch([batch.ids, lists], schema=arrow))
+    written = joined(encode_rows(batch, schema))
+    assert written == sink.getvalue()
+    assert_same(decode_rows(written, "it"), batch)
+    part = RowBatch(batch.ids.slice(rows // 2), vectors[rows // 2 :])
+    assert_same(decode_rows(joined(encode_rows(part, schema)), "it"), part)
 
 
 def test_a_payload_is_a_plain_arrow_stream() -> None:

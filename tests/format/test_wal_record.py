@@ -163,7 +163,7 @@ def test_the_result_does_not_depend_on_the_buffer() -> None:
 @pytest.mark.parametrize(("kind", "flags"), [(2, 0), (3, 0), (9, 0), (1, 1)])
 def test_an_unknown_kind_is_newer(kind: int, flags: int) -> None:
     header, body = parts(record(7))
-    fields = {**vars(header), "kind": kind, "flags": flags}
+    fields = {**msgspec.structs.asdict(header), "kind": kind, "flags": flags}
     with pytest.raises(NewerFormatError, match="record 7 of the file"):
         decode_record(RecordHeader(**fields).encode() + bytes(body), "the file")
 

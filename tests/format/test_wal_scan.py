@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +12,6 @@ from tiervdb.format import wal_header
 from tiervdb.format.wal_record import (
     CHAIN_START,
     FILE_HEADER_LENGTH,
-    RecordHeader,
     WalFileHeader,
     WalScan,
     decode_body,
@@ -110,7 +110,7 @@ def test_a_later_record_shows_what_was_durable() -> None:
 def test_a_record_of_another_file_is_no_evidence() -> None:
     header = wal_header.read_record_header(memoryview(record(6)), 0)
     assert header is not None
-    foreign = RecordHeader(**{**vars(header), "salt": SALT + 1}).encode() + record(6)[wal_header.RECORD_HEADER_LENGTH :]
+    foreign = msgspec.structs.replace(header, salt=SALT + 1).encode() + record(6)[wal_header.RECORD_HEADER_LENGTH :]
     found = read(wal_file([record(5), foreign]))
     assert (seqs(found), found.torn) == ([5], len(foreign))
 
@@ -144,7 +144,7 @@ def test_records_out_of_order_are_damage(records: list[bytes]) -> None:
 def test_an_unknown_kind_is_newer_even_at_the_tail() -> None:
     header = wal_header.read_record_header(memoryview(record(6)), 0)
     assert header is not None
-    prepare = RecordHeader(**{**vars(header), "kind": 2}).encode() + record(6)[wal_header.RECORD_HEADER_LENGTH :]
+    prepare = msgspec.structs.replace(header, kind=2).encode() + record(6)[wal_header.RECORD_HEADER_LENGTH :]
     with pytest.raises(NewerFormatError, match="record 6 of the file"):
         read(wal_file([record(5), prepare]))
 

@@ -65,14 +65,16 @@ class TableSource:
     arrow: pa.Table = field(repr=False)
     key: Hashable | None = None
     reads: int = 0
+    rows_read: int = 0
 
     @property
     def rows(self) -> int:
         return len(self.arrow)
 
-    def table(self) -> pa.Table:
+    def table(self, start: int = 0) -> pa.Table:
         self.reads += 1
-        return self.arrow
+        self.rows_read += len(self.arrow) - start
+        return self.arrow.slice(start)
 
 
 def matches(where: str, *params: Any, schema: CollectionSchema = WORDS, table: pa.Table = TABLE) -> list[int]:

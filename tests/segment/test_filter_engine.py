@@ -13,6 +13,7 @@ from tests.segment.filter_values import TABLE, WORDS, TableSource
 from tiervdb.errors import CorruptionError, FilterError
 from tiervdb.segment.filter import FilterEngine, compile_filter
 from tiervdb.segment.filter_bitmaps import Bitmaps
+from tiervdb.segment.filter_tables import Growing
 from tiervdb.types import CollectionSchema, Column
 
 
@@ -155,3 +156,23 @@ def test_a_table_of_another_length_is_damage() -> None:
 
     with pytest.raises(CorruptionError, match="3 rows instead of 4"):
         masks(FilterEngine(1 << 20), "rank = 1", [Short(TABLE, "a")])
+
+
+def test_of_rows_that_grow_only_the_new_ones_are_read() -> None:
+    engine = FilterEngine(1 << 20)
+    where = compile_filter("rank > ? or id = 'apple'", [2], WORDS)
+    key = Growing()
+
+    def ask(rows: int, whose: Growing = key) -> tuple[list[bool], int]:
+        source = TableSource(TABLE.slice(0, rows), whose)
+        (mask,) = engine.masks(where, [source])
+        return mask.tolist(), source.rows_read
+
+    everything, read = ask(len(TABLE), Growing())
+    assert read == len(TABLE)
+    assert ask(2) == (everything[:2], 2)
+    assert ask(2) == (everything[:2], 0)
+    assert ask(len(TABLE)) == (everything, len(TABLE) - 2)
+    assert ask(1) == (everything[:1], 0), "a view from before"
+    assert ask(len(TABLE)) == (everything, 0)
+    assert engine.kept_bytes == 2 * len(np.packbits(everything))

@@ -22,6 +22,8 @@ def test_strings(ids: list[str], others: list[str]) -> None:
     found = index(pa.array(ids, pa.string()))
     assert found.rows == len(ids)
     assert found.ids().to_pylist() == ids
+    if ids:
+        assert found.values(np.arange(len(ids))[::-1]).tolist() == ids[::-1]
     assert found.lookup(pa.array(ids, pa.string())).tolist() == list(range(len(ids)))
     expected = [ids.index(o) if o in ids else -1 for o in others]
     assert found.lookup(pa.array(others, pa.string())).tolist() == expected
@@ -31,6 +33,8 @@ def test_strings(ids: list[str], others: list[str]) -> None:
 def test_integers(ids: list[int], others: list[int]) -> None:
     found = index(pa.array(ids, pa.int64()))
     assert found.ids().to_pylist() == ids
+    if ids:
+        assert found.values(np.arange(len(ids))[::-1]).tolist() == ids[::-1]
     assert found.lookup(pa.array(ids, pa.int64())).tolist() == list(range(len(ids)))
     assert found.lookup(pa.array(others, pa.int64())).tolist() == [ids.index(o) if o in ids else -1 for o in others]
 
@@ -39,6 +43,9 @@ def test_ids_of_some_rows_and_of_slices() -> None:
     everything = pa.array([f"w{n}" for n in range(100)])
     found = index(everything.slice(10, 50))
     assert found.ids(np.array([49, 0, 0])).to_pylist() == ["w59", "w10", "w10"]
+    for count in (1, 3, 64, 65, 500):
+        rows = np.arange(count) % 50
+        assert found.values(rows).tolist() == found.ids(rows).to_pylist()
     assert found.lookup(everything.slice(55, 10)).tolist() == [45, 46, 47, 48, 49, -1, -1, -1, -1, -1]
     numbers = index(pa.array(range(100)).slice(90))
     assert numbers.ids().to_pylist() == list(range(90, 100))

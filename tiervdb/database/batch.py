@@ -44,7 +44,7 @@ class Batch:
 
     def __getitem__(self, name: str) -> BatchCollection:
         """The collection to write to; CollectionNotFoundError."""
-        return BatchCollection(self, named(self._session.view(), name))
+        return BatchCollection(self, named(self._session.catalog(), name))
 
     def __enter__(self) -> Batch:
         self._session.shard("write")

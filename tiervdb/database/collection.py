@@ -48,7 +48,7 @@ class Collection:
     @property
     def schema(self) -> CollectionSchema:
         """Dimension, metric, id type and columns."""
-        return numbered(self._session.view(), self._name, self._number)
+        return numbered(self._session.catalog(), self._name, self._number)
 
     def __len__(self) -> int:
         return self.count()
@@ -186,7 +186,7 @@ class Collection:
     def count(self, where: str | None = None, params: Params = None) -> int:
         """How many rows there are, or match. Raises FilterError."""
         view = self._session.view()
-        schema = numbered(view, self._name, self._number)
+        schema = numbered(view.catalog, self._name, self._number)
         return view.count(schema, to_filter(where, params, schema))
 
     def get(self, ids: IdValues, columns: ColumnNames = None, vectors: bool = False) -> pa.Table:
@@ -196,7 +196,7 @@ class Collection:
         Raises InvalidInputError for ids of a wrong type, SchemaError for an unknown column.
         """
         view = self._session.view()
-        schema = numbered(view, self._name, self._number)
+        schema = numbered(view.catalog, self._name, self._number)
         selection = select(ALL if columns is None else columns, schema, "get: columns", vectors)
         wanted = to_ids(ids, schema.id_type, "get: ids", unique=False)
         return view.get(schema, wanted, selection.columns, selection.vectors)
@@ -214,7 +214,7 @@ class Collection:
         Raises FilterError and SchemaError at once; while it is read, StorageError or CorruptionError.
         """
         view = self._session.view()
-        schema = numbered(view, self._name, self._number)
+        schema = numbered(view.catalog, self._name, self._number)
         selection = select(ALL if columns is None else columns, schema, "scan: columns", vectors)
         return row_reader(self._session, view, schema, to_filter(where, params, schema), selection)
 
@@ -247,7 +247,7 @@ class Collection:
         """
         options = SearchOptions(ef, nprobe, rerank, exact, explain, on_unavailable)
         view = self._session.view()
-        schema = numbered(view, self._name, self._number)
+        schema = numbered(view.catalog, self._name, self._number)
         hits = search(view, schema, x, k, where, params, columns, options, self._session.clock)
         self._session.searches.add(hits.stats)
         return hits

@@ -106,7 +106,7 @@ class Database:
     def drop_collection(self, name: str) -> Commit:
         """Drops a collection with all its rows. Raises CollectionNotFoundError. Snapshots that hold it keep it."""
         shard = self._session.shard("drop a collection")
-        return shard.commit([DropCollection(named(shard.view(), name).id)])
+        return shard.commit([DropCollection(named(shard.view().catalog, name).id)])
 
     def collections(self) -> list[str]:
         """The names of all collections, sorted."""
@@ -114,7 +114,7 @@ class Database:
 
     def __getitem__(self, name: str) -> Collection:
         """The collection of that name. Raises CollectionNotFoundError, which is also a KeyError."""
-        return Collection(self._session, name, named(self._session.view(), name).id)
+        return Collection(self._session, name, named(self._session.catalog(), name).id)
 
     def __iter__(self) -> Iterator[str]:
         """The names of all collections, sorted."""

@@ -145,7 +145,7 @@ def diff(session: Session, name: str, before: AbstractContextManager[Session]) -
     with before as past:
         new, old = state_of(session.view(), name), state_of(past.view(), name)
         if new.schema is None and old.schema is None:
-            named(session.view(), name)  # raises
+            named(session.catalog(), name)  # raises
         return diffs.table(new, old)
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from tiervdb.database.extras import pandas_frame, polars_frame
-from tiervdb.types import Distances
+from tiervdb.types import Distances, IdArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,11 +21,8 @@ if TYPE_CHECKING:
 
 DOLLARS_A_GET = 0.4e-6
 
-Ids = npt.NDArray[Any]  # int64, or objects that are str
 
-
-@dataclass(frozen=True)
-class SearchStats:
+class SearchStats(msgspec.Struct, frozen=True, kw_only=True):
     """What a search did, over all its queries.
 
     ``seconds``: from the call to the answer. ``rows_scanned``: rows whose distance, exact or approximate, was computed.
@@ -36,9 +34,9 @@ class SearchStats:
     """
 
     seconds: float = 0.0
-    milliseconds: Mapping[str, float] = field(default_factory=dict)
-    segments: Mapping[str, int] = field(default_factory=dict)
-    rows: Mapping[str, int] = field(default_factory=dict)
+    milliseconds: Mapping[str, float] = {}
+    segments: Mapping[str, int] = {}
+    rows: Mapping[str, int] = {}
     rows_scanned: int = 0
     gets: int = 0
     bytes: int = 0
@@ -80,7 +78,7 @@ class Hits:
 
     def __init__(
         self,
-        ids: pa.Array,
+        ids: IdArray,
         distances: Distances,
         counts: tuple[int, ...],
         single: bool,
@@ -97,10 +95,9 @@ class Hits:
         self.explanation = explanation  # what each segment did, one line each; empty without explain=True
 
     @cached_property
-    def ids(self) -> Ids | list[Ids]:
+    def ids(self) -> IdArray | list[IdArray]:
         """The ids: an array for a query of shape ``(dim,)``, a list of one array a query for ``(q, dim)``."""
-        ids = self._ids.to_numpy(zero_copy_only=False)
-        return ids if self._single else self._split(ids)
+        return self._ids if self._single else self._split(self._ids)
 
     @cached_property
     def distances(self) -> Distances | list[Distances]:
@@ -111,7 +108,8 @@ class Hits:
     def table(self) -> pa.Table:
         """All rows as an Arrow table: query (0 for the first), id, distance, and the columns that were asked for."""
         queries = np.repeat(np.arange(len(self._counts), dtype=np.int64), self._counts)
-        table = pa.table({"query": queries, "id": self._ids, "distance": self._distances})
+        ids = pa.array(self._ids.tolist(), pa.string() if self._ids.dtype.kind == "O" else pa.int64())
+        table = pa.table({"query": queries, "id": ids, "distance": self._distances})
         if self._columns is not None:
             for name in self._columns.column_names:
                 table = table.append_column(name, self._columns.column(name))
@@ -158,12 +156,12 @@ class Hits:
         start = sum(self._counts[:number])
         count = self._counts[number]
         columns = None if self._columns is None else self._columns.slice(start, count)
-        ids, distances = self._ids.slice(start, count), self._distances[start : start + count]
+        ids, distances = self._ids[start : start + count], self._distances[start : start + count]
         return Hits(ids, distances, (count,), True, columns, self.stats, self.explanation)
 
     def __repr__(self) -> str:
         asked = "1 query" if self._single else f"{len(self._counts)} queries"
-        nearest = ", ".join(f"{i!r}: {d:.4g}" for i, d in zip(self._ids[:5].to_pylist(), self._distances, strict=False))
+        nearest = ", ".join(f"{i!r}: {d:.4g}" for i, d in zip(self._ids[:5].tolist(), self._distances, strict=False))
         return f"<Hits of {asked}: {len(self)} rows [{nearest}{', ...' if len(self) > 5 else ''}]>"
 
     def _split(self, values: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:

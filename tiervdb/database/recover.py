@@ -60,7 +60,7 @@ def recover(session: Session, name: str, past: View, wish: RecoverWish, dry_run:
     """See Database.recover."""
     if wish.mode not in MODES:
         raise InvalidInputError(f'recover: mode={wish.mode!r} is not known; give "missing", "changed" or "all"')
-    then = named(past, name)
+    then = named(past.catalog, name)
     now_view = session.view()
     now = now_view.schema(name) if name in now_view.collections() else None
     wanted = _wanted(State(now_view, now), State(past, then), wish)

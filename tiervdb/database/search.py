@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, SupportsIndex
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -19,17 +19,15 @@ from tiervdb.engine.search import SearchOutcome
 from tiervdb.engine.source import Source
 from tiervdb.engine.view import Place, View
 from tiervdb.errors import InvalidInputError
-from tiervdb.format.columns import id_arrow_type
 from tiervdb.segment.request import SearchRequest, SearchTally
 from tiervdb.storage.tally import measured
-from tiervdb.types import CollectionSchema
+from tiervdb.types import CollectionSchema, Distances, IdArray
 
 OnUnavailable = Literal["raise", "skip"]
 MAX_NUMBER = 2**31 - 1
 
 
-@dataclass(frozen=True)
-class SearchOptions:
+class SearchOptions(msgspec.Struct, frozen=True):
     """How to search; None: as calibration found best."""
 
     ef: int | None = None
@@ -60,13 +58,22 @@ def search(
     selection = select(columns, schema, "search: columns")
     tally = SearchTally(clock.monotonic)
     outcome = view.search(schema, queries, count, condition, request, options.on_unavailable, selection.columns, tally)
-    found = outcome.sources >= 0
-    place = Place(outcome.sources[found], outcome.rows[found])
+    place, distances, counts = _found(outcome)
     with tally.timed("columns"):
         ids, extra = _ids_and_columns(view, schema, place, selection, tally)
     stats = _stats(outcome, view.census(schema), clock.monotonic() - started)
     explanation = "\n".join(outcome.tally.strategies) if options.explain else ""
-    return Hits(ids, outcome.distances[found], tuple(found.sum(axis=1).tolist()), single, extra, stats, explanation)
+    return Hits(ids, distances, counts, single, extra, stats, explanation)
+
+
+def _found(outcome: SearchOutcome) -> tuple[Place, Distances, tuple[int, ...]]:
+    """All hits one behind the other, without the places that hold none, and how many each query has."""
+    queries, width = outcome.rows.shape
+    if queries == 1 and width and outcome.rows[0, -1] >= 0:  # nearly always; places without a hit come last
+        return Place(outcome.sources[0], outcome.rows[0]), outcome.distances[0], (width,)
+    found = outcome.rows >= 0
+    place = Place(outcome.sources[found], outcome.rows[found])
+    return place, outcome.distances[found], tuple(found.sum(axis=1).tolist())
 
 
 def to_request(options: SearchOptions, filtered: bool) -> SearchRequest:
@@ -99,28 +106,26 @@ def whole(name: str, value: SupportsIndex, least: int) -> int:
 
 def _ids_and_columns(
     view: View, schema: CollectionSchema, place: Place, selection: Selection, tally: SearchTally
-) -> tuple[pa.Array, pa.Table | None]:
+) -> tuple[IdArray, pa.Table | None]:
     if selection.columns or selection.vectors:
         with measured() as cost:
             table = view.fetch(schema, place, selection.columns, selection.vectors)
         tally.fetched(cost.gets, cost.bytes_read, cost.waves, cost.cache_hits)
-        return joined(table.column("id")), table.drop_columns(["id"])
-    first = int(place.sources[0]) if len(place.sources) else -1
-    if first >= 0 and (place.sources == first).all():  # nearly always, and then much faster
-        return view.sources(schema)[first].ids(place.rows), None
-    if first < 0:
-        return pa.array([], id_arrow_type(schema.id_type)), None
-    return _ids(view.sources(schema), place), None
+        ids: IdArray = joined(table.column("id")).to_numpy(zero_copy_only=False)
+        return ids, table.drop_columns(["id"])
+    return _ids(view.sources(schema), schema, place), None
 
 
-def _ids(sources: Sequence[Source], place: Place) -> pa.Array:
+def _ids(sources: Sequence[Source], schema: CollectionSchema, place: Place) -> IdArray:
     """The ids at these places, in their order."""
-    numbers = np.unique(place.sources)
-    at = [np.flatnonzero(place.sources == n) for n in numbers]
-    parts = [sources[n].ids(place.rows[a]) for n, a in zip(numbers, at, strict=True)]
-    back = np.empty(len(place.rows), np.int64)
-    back[np.concatenate(at)] = np.arange(len(back))
-    return pa.concat_arrays(parts).take(pa.array(back))
+    numbers: set[int] = set(place.sources.tolist())
+    if len(numbers) == 1:  # nearly always, and then much faster
+        return sources[numbers.pop()].id_values(place.rows)
+    made: IdArray = np.empty(len(place.rows), np.int64 if schema.id_type == "int64" else np.object_)
+    for number in numbers:
+        at = place.sources == number
+        made[at] = sources[number].id_values(place.rows[at])
+    return made
 
 
 def _stats(outcome: SearchOutcome, census: Mapping[str, tuple[int, int]], seconds: float) -> SearchStats:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from tiervdb.database.inputs.rows import known_column
 from tiervdb.errors import InvalidInputError
@@ -14,8 +15,7 @@ ALL = "*"
 ColumnNames = Sequence[str] | str | None
 
 
-@dataclass(frozen=True)
-class Selection:
+class Selection(msgspec.Struct, frozen=True):
     """The columns in the order asked, and whether the vector is wanted. The id always comes along."""
 
     columns: tuple[Column, ...]

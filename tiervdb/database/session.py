@@ -19,6 +19,7 @@ from tiervdb.database.inputs.names import hint
 from tiervdb.database.protection import Protection
 from tiervdb.database.totals import SearchCounter
 from tiervdb.engine import commit_log
+from tiervdb.engine.catalog import CatalogState
 from tiervdb.engine.core import Surroundings
 from tiervdb.engine.reader import Reader, ReaderSurroundings
 from tiervdb.engine.shard import Shard
@@ -91,6 +92,10 @@ class Session:
         """The state to read."""
         return self._use().view()
 
+    def catalog(self) -> CatalogState:
+        """The collections in the state to read; cheaper than a view where nothing is read."""
+        return self._use().catalog()
+
     def shard(self, doing: str) -> Shard:
         """The shard to write to; ReadOnlyError if this database is only read."""
         source = self._use()
@@ -161,19 +166,21 @@ def _close_all() -> None:
             _log.error("closing %s at the end of the program failed: %s", session.path, error)
 
 
-def numbered(view: View, name: str, number: int) -> CollectionSchema:
+def numbered(catalog: CatalogState, name: str, number: int) -> CollectionSchema:
     """The collection of that name and number. CollectionNotFoundError if it was dropped, also if its name is taken."""
-    schema = named(view, name)
-    if schema.id != number:
-        raise CollectionNotFoundError(
-            f"the collection {name!r} was dropped, and there is a new one of that name; get it with db[{name!r}]"
-        )
-    return schema
+    schema = catalog.collections.get(number)
+    if schema is not None and schema.name == name:
+        return schema
+    named(catalog, name)
+    raise CollectionNotFoundError(
+        f"the collection {name!r} was dropped, and there is a new one of that name; get it with db[{name!r}]"
+    )
 
 
-def named(view: View, name: object) -> CollectionSchema:
+def named(catalog: CatalogState, name: object) -> CollectionSchema:
     """The collection of that name, or CollectionNotFoundError with the nearest name there is."""
-    known = view.collections()
-    if not isinstance(name, str) or name not in known:
-        raise CollectionNotFoundError(f"there is no collection {name!r}; {hint(str(name), known)}")
-    return view.schema(name)
+    for schema in catalog.collections.values():
+        if isinstance(name, str) and schema.name == name:
+            return schema
+    known = sorted(schema.name for schema in catalog.collections.values())
+    raise CollectionNotFoundError(f"there is no collection {name!r}; {hint(str(name), known)}")

@@ -23,13 +23,13 @@ Progress = Callable[[int, int], None]  # rows moved; rows to move in all
 def demote(session: Session, name: str, fraction: float, progress: Progress | None) -> TierResult:
     """See Database.demote."""
     shard = session.shard("demote")
-    return shard.demote(named(shard.view(), name), _fraction(fraction, "demote"), progress)
+    return shard.demote(named(shard.view().catalog, name), _fraction(fraction, "demote"), progress)
 
 
 def promote(session: Session, name: str, fraction: float, progress: Progress | None) -> TierResult:
     """See Database.promote."""
     shard = session.shard("promote")
-    return shard.promote(named(shard.view(), name), _fraction(fraction, "promote"), progress)
+    return shard.promote(named(shard.view().catalog, name), _fraction(fraction, "promote"), progress)
 
 
 def plan_tiers(session: Session, policy: TierPolicy) -> tuple[TierMove, ...]:
@@ -48,7 +48,7 @@ def plan_tiers(session: Session, policy: TierPolicy) -> tuple[TierMove, ...]:
 def warm(session: Session, name: str) -> None:
     """See Database.warm. A search from some row loads what searches load."""
     view = session.view()
-    schema = named(view, name)
+    schema = named(view.catalog, name)
     cold = [s.segment for s in view.sources(schema) if isinstance(s, SegmentSource) and s.segment.remote]
     cold_search.warm(cold)
     number = next((n for n, source in enumerate(view.sources(schema)) if source.rows), None)

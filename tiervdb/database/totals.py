@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from tiervdb.database.hits import DOLLARS_A_GET, SearchStats
 
@@ -48,7 +48,10 @@ class SearchCounter:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._totals = SearchTotals()
+        self._gets = 0
+        self._bytes = 0
+        self._waves = 0
+        self._cache_hits = 0
         self._counts = {tier: list(Latencies().counts) for tier in ("hot", "cold")}
         self._seconds = {"hot": 0.0, "cold": 0.0}
 
@@ -56,22 +59,27 @@ class SearchCounter:
         """Counts a search."""
         tier = "cold" if "cold" in one.tiers else "hot"
         with self._lock:
-            now = self._totals
-            self._totals = SearchTotals(
-                searches=now.searches + 1,
-                seconds=now.seconds + one.seconds,
-                gets=now.gets + one.gets,
-                bytes=now.bytes + one.bytes,
-                waves=now.waves + one.waves,
-                cache_hits=now.cache_hits + one.cache_hits,
-            )
+            self._gets += one.gets
+            self._bytes += one.bytes
+            self._waves += one.waves
+            self._cache_hits += one.cache_hits
             self._counts[tier][bisect_left(LATENCY_BOUNDS, one.seconds)] += 1
             self._seconds[tier] += one.seconds
 
     def totals(self) -> SearchTotals:
         """The sums so far."""
         with self._lock:
-            return replace(self._totals, hot=self._latencies("hot"), cold=self._latencies("cold"))
+            hot, cold = self._latencies("hot"), self._latencies("cold")
+            return SearchTotals(
+                searches=sum(hot.counts) + sum(cold.counts),
+                seconds=hot.seconds + cold.seconds,
+                gets=self._gets,
+                bytes=self._bytes,
+                waves=self._waves,
+                cache_hits=self._cache_hits,
+                hot=hot,
+                cold=cold,
+            )
 
     def _latencies(self, tier: str) -> Latencies:
         return Latencies(tuple(self._counts[tier]), self._seconds[tier])

@@ -33,7 +33,7 @@ class Chosen:
 
     def schema(self, view: View) -> CollectionSchema:
         """The collection in a view; CollectionNotFoundError if it was dropped since the call."""
-        return numbered(view, self.collection.name, self.collection.id)
+        return numbered(view.catalog, self.collection.name, self.collection.id)
 
     def among(self, view: View, only: pa.Array | None) -> pa.Array:
         """The ids that are meant in a view, of those in ``only`` if given. Some of given ids may not exist."""

@@ -7,9 +7,9 @@ taken before. So a view at seq V needs no copy: it is the rows with seq <= V who
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import repeat
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,18 @@ import pyarrow as pa
 
 from tiervdb.engine.deaths import DeathLog
 from tiervdb.engine.growable import Growable
-from tiervdb.segment.filter_tables import Fleeting
-from tiervdb.types import CollectionSchema, Mask, RowBatch, Rows, Vectors
+from tiervdb.segment.filter_tables import Growing
+from tiervdb.types import CollectionSchema, IdArray, Mask, RowBatch, Rows, Vectors
 
 ALIVE = np.uint64(2**64 - 1)
 MISSING = -1
+
+
+class _Chunk(NamedTuple):
+    """The columns of some rows that were written together."""
+
+    rows: int
+    columns: Mapping[int, pa.Array]
 
 
 class MemRows:
@@ -36,7 +43,8 @@ class MemRows:
         self._seqs = Growable(np.uint64)
         self._deaths = Growable(np.uint64)
         self._previous = Growable(np.int64)  # the row of the id's version before, or MISSING
-        self._chunks: tuple[RowBatch, ...] = ()
+        self._chunks: tuple[_Chunk, ...] = ()
+        self.key = Growing()
 
     def __len__(self) -> int:
         return self._seqs.size
@@ -95,7 +103,7 @@ class MemView:
         self._live: Mask | None = None
         self._ids: pa.Array | None = None
         self._joined: dict[int, pa.Array | None] = {}
-        self.key = Fleeting()
+        self.key = table.key
         self.rows = rows
         self.seq = seq
 
@@ -114,6 +122,11 @@ class MemView:
             self._ids = pa.array(ids[: self.rows], self._table.id_type)
         return self._ids
 
+    def id_values(self, rows: Rows) -> IdArray:
+        """The ids of a few rows as a numpy array."""
+        ids = self._table.ids
+        return np.array([ids[r] for r in rows.tolist()], np.int64 if self._table.id_type == pa.int64() else np.object_)
+
     def vectors(self, rows: Rows | None = None) -> Vectors:
         return self._vectors if rows is None else self._vectors[rows]
 
@@ -125,6 +138,22 @@ class MemView:
             if array is not None:
                 found[column] = array if rows is None else array.take(pa.array(rows))
         return found
+
+    def ids_from(self, start: int) -> pa.Array:
+        """The ids of the rows from ``start`` on."""
+        if self._ids is not None or not start:
+            return self.ids().slice(start)
+        return pa.array(self._table.ids[start : self.rows], self._table.id_type)
+
+    def columns_from(self, start: int, column_ids: list[int]) -> dict[int, pa.Array]:
+        """Arrow arrays of the rows from ``start`` on, by column id; a column that no row has is left out."""
+        if not start:
+            return self.columns(column_ids)
+        first, chunks = start, self._chunks
+        while chunks and first >= chunks[0].rows:
+            first, chunks = first - chunks[0].rows, chunks[1:]
+        found = {c: _column(chunks, c, first + self.rows - start) for c in column_ids}
+        return {c: array.slice(first) for c, array in found.items() if array is not None}
 
     def _column(self, column: int) -> pa.Array | None:
         if column not in self._joined:
@@ -177,27 +206,27 @@ class Memtable:
         return iter(list(self.collections.items()))
 
 
-def _append_chunk(chunks: tuple[RowBatch, ...], batch: RowBatch) -> tuple[RowBatch, ...]:
+def _append_chunk(chunks: tuple[_Chunk, ...], batch: RowBatch) -> tuple[_Chunk, ...]:
     """Adds the columns of a batch.
 
     Chunks of similar size are joined, so that n single rows cost O(n log n) and leave few.
     """
-    kept = [*chunks, RowBatch(batch.ids, np.empty((0, 0), np.float32), dict(batch.columns))]
-    while len(kept) > 1 and len(kept[-2]) < 2 * len(kept[-1]) and len(kept) > 8:
+    kept = [*chunks, _Chunk(len(batch), dict(batch.columns))]
+    while len(kept) > 8 and kept[-2].rows < 2 * kept[-1].rows:
         second, first = kept.pop(), kept.pop()
         kept.append(_join(first, second))
     return tuple(kept)
 
 
-def _join(first: RowBatch, second: RowBatch) -> RowBatch:
-    columns = {c: _column((first, second), c, len(first) + len(second)) for c in {*first.columns, *second.columns}}
-    return RowBatch(pa.concat_arrays([first.ids, second.ids]), first.vectors, columns)
+def _join(first: _Chunk, second: _Chunk) -> _Chunk:
+    rows = first.rows + second.rows
+    return _Chunk(rows, {c: _column((first, second), c, rows) for c in {*first.columns, *second.columns}})
 
 
-def _column(chunks: tuple[RowBatch, ...], column: int, rows: int) -> pa.Array | None:
+def _column(chunks: tuple[_Chunk, ...], column: int, rows: int) -> pa.Array | None:
     kind = next((chunk.columns[column].type for chunk in chunks if column in chunk.columns), None)
     if kind is None:
         return None
-    parts = [chunk.columns[column] if column in chunk.columns else pa.nulls(len(chunk), kind) for chunk in chunks]
+    parts = [chunk.columns[column] if column in chunk.columns else pa.nulls(chunk.rows, kind) for chunk in chunks]
     joined = pa.concat_arrays(parts) if len(parts) != 1 else parts[0]
     return joined.slice(0, rows)

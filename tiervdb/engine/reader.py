@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from tiervdb.clock import Clock
 from tiervdb.engine import pins, recovery, time_travel, wal
+from tiervdb.engine.catalog import CatalogState
 from tiervdb.engine.manifest_store import ManifestStore
 from tiervdb.engine.opener import SegmentOpener
 from tiervdb.engine.view import Tools, View
@@ -70,6 +71,10 @@ class Reader:
     def view(self) -> View:
         """The state that is shown."""
         return self._held.view
+
+    def catalog(self) -> CatalogState:
+        """The collections in that state."""
+        return self._held.view.catalog
 
     def manifest(self) -> Manifest:
         """The manifest that the state begins with."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 
 from tiervdb.engine.source import SegmentSource, Source
@@ -18,8 +18,7 @@ from tiervdb.types import Column, Distances, Mask, Rows, Vectors
 ALONE_FLOATS = 4_000_000  # sources with fewer floats to scan are not worth a thread
 
 
-@dataclass(frozen=True)
-class SearchOutcome:
+class SearchOutcome(msgspec.Struct, frozen=True):
     """The nearest rows.
 
     All arrays are ``(queries, k)``; places without a hit have source -1, row -1 and distance inf.
@@ -35,11 +34,10 @@ class SearchOutcome:
 _Task = tuple[int, Source, Mask | None]
 
 
-@dataclass
-class _Answers:
-    candidates: list[tuple[int, Candidates]] = field(default_factory=list)
-    joined: list[tuple[Rows, Rows, Distances]] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
+class _Answers(msgspec.Struct):
+    candidates: list[tuple[int, Candidates]] = []
+    joined: list[tuple[Rows, Rows, Distances]] = []
+    skipped: list[str] = []
 
 
 def search(
@@ -71,11 +69,16 @@ def search(
                 raise
             answers.skipped.append(f"{source.rows} rows of segment {source.key}: {error}")
 
+    cold, todo = _together_if_cold(todo, request)
+    if len(todo) == 1 and not cold:  # nearly always, and then none of what follows is needed
+        one(*todo[0])
+        return _merge(answers, len(queries), k, tally)
     together = unions.search(todo, queries, k, request, tally)
+    if together is not None and len(together.numbers) == len(todo) and not cold:
+        return SearchOutcome(*together.found, tally)
     if together is not None:
         answers.joined.append(together.found)
         todo = [task for task in todo if task[0] not in together.numbers]
-    cold, todo = _together_if_cold(todo, request)
 
     def all_cold() -> None:
         found = _search_cold(cold, queries, k, request, tally, columns, skip_unavailable)
@@ -159,7 +162,9 @@ def _merge(answers: _Answers, queries: int, k: int, tally: SearchTally) -> Searc
         return SearchOutcome(empty, empty, empty.astype(np.float32), tally, tuple(answers.skipped))
     if len(found) == 1 and not answers.joined:  # nearly always, and in order already
         number, only = found[0]
-        sources = np.where(only.rows < 0, -1, number)
+        sources = np.full(only.rows.shape, number)
+        if queries > 1 or (only.rows.size and only.rows[0, -1] < 0):  # places without a row come last
+            sources[only.rows < 0] = -1
         return SearchOutcome(sources, only.rows, only.distances, tally, tuple(answers.skipped))
     merged = merge.merge([*answers.joined, *((number, c.rows, c.distances) for number, c in found)], k)
     return SearchOutcome(merged.sources, merged.rows, merged.distances, tally, tuple(answers.skipped))

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from tiervdb.config import TierPolicy
 from tiervdb.engine import cold_merge, compaction, flush, gc, pins, snapshots, tiering
+from tiervdb.engine.catalog import CatalogState
 from tiervdb.engine.core import Build, ShardCore
 from tiervdb.engine.maintenance import Maintenance
 from tiervdb.engine.snapshots import SnapshotInfo
@@ -44,6 +45,10 @@ class Shard:
     def view(self) -> View:
         """The newest visible state: immutable, and consistent over all collections."""
         return self.core.view()
+
+    def catalog(self) -> CatalogState:
+        """The collections in that state, without making a view of it."""
+        return self.core.visible.catalog
 
     def manifest(self) -> Manifest:
         """The current manifest."""

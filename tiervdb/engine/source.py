@@ -15,7 +15,7 @@ from tiervdb.engine.memtable import MISSING, MemView
 from tiervdb.format.manifest import SegmentEntry
 from tiervdb.segment import distance
 from tiervdb.segment.segment import Candidates, SearchRequest, SearchTally, Segment
-from tiervdb.types import CollectionSchema, Mask, Rows, Vectors
+from tiervdb.types import CollectionSchema, IdArray, Mask, Rows, Vectors
 
 
 class Source(Protocol):
@@ -42,9 +42,10 @@ class Source(Protocol):
         ...
 
     def ids(self, rows: Rows | None = None) -> pa.Array: ...
+    def id_values(self, rows: Rows) -> IdArray: ...
     def vectors(self, rows: Rows) -> Vectors: ...
     def columns(self, column_ids: Sequence[int], rows: Rows | None = None) -> dict[int, pa.Array]: ...
-    def filter_table(self, schema: CollectionSchema) -> pa.Table: ...
+    def filter_table(self, schema: CollectionSchema, start: int = 0) -> pa.Table: ...
     def search(
         self, queries: Vectors, k: int, live: Mask | None, request: SearchRequest, tally: SearchTally
     ) -> Candidates: ...
@@ -118,14 +119,17 @@ class SegmentSource:
     def ids(self, rows: Rows | None = None) -> pa.Array:
         return self.segment.ids() if rows is None else self.segment.ids(rows)
 
+    def id_values(self, rows: Rows) -> IdArray:
+        return self.segment.id_values(rows)
+
     def vectors(self, rows: Rows) -> Vectors:
         return self.segment.vectors(rows)
 
     def columns(self, column_ids: Sequence[int], rows: Rows | None = None) -> dict[int, pa.Array]:
         return self.segment.columns(column_ids, rows)
 
-    def filter_table(self, schema: CollectionSchema) -> pa.Table:
-        return self.segment.filter_table(schema)
+    def filter_table(self, schema: CollectionSchema, start: int = 0) -> pa.Table:
+        return self.segment.filter_table(schema).slice(start)
 
     def search(
         self, queries: Vectors, k: int, live: Mask | None, request: SearchRequest, tally: SearchTally
@@ -160,17 +164,20 @@ class MemSource:
     def ids(self, rows: Rows | None = None) -> pa.Array:
         return self.table.ids(rows)
 
+    def id_values(self, rows: Rows) -> IdArray:
+        return self.table.id_values(rows)
+
     def vectors(self, rows: Rows) -> Vectors:
         return self.table.vectors(rows)
 
     def columns(self, column_ids: Sequence[int], rows: Rows | None = None) -> dict[int, pa.Array]:
         return self.table.columns(list(column_ids), rows)
 
-    def filter_table(self, schema: CollectionSchema) -> pa.Table:
+    def filter_table(self, schema: CollectionSchema, start: int = 0) -> pa.Table:
         columns = schema.filter_columns
-        arrays = self.table.columns([c.id for c in columns])
-        named = {c.name: complete(arrays, c, self.rows) for c in columns}
-        return pa.table({"id": self.table.ids(), **named})
+        arrays = self.table.columns_from(start, [c.id for c in columns])
+        named = {c.name: complete(arrays, c, self.rows - start) for c in columns}
+        return pa.table({"id": self.table.ids_from(start), **named})
 
     def search(
         self, queries: Vectors, k: int, live: Mask | None, request: SearchRequest, tally: SearchTally

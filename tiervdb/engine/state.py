@@ -6,9 +6,9 @@ The same ``apply`` serves live commits, crash recovery, readers of other process
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -30,8 +30,7 @@ Moved = Mapping[str, Sequence[str]]  # replaced segments, and those that hold th
 Late = Sequence[tuple[str, Rows, Seqs]]  # segment, rows that died, seqs of their deaths
 
 
-@dataclass(frozen=True)
-class Tip:
+class Tip(msgspec.Struct, frozen=True):
     """What a view needs to know of the commit that it ends with."""
 
     seq: int

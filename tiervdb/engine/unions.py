@@ -19,6 +19,7 @@ from tiervdb.types import Distances, Mask, Rows, Vectors
 
 Task = tuple[int, Source, Mask | None]  # number of the source, the source, its live rows
 Chosen = tuple[int, Segment, Mask | None]
+Ids = tuple[str, ...]  # of segments
 Found = tuple[Rows, Rows, Distances]  # numbers of sources, rows, distances
 
 KEPT = 32  # unions in memory: a row is in one of them, or in an outdated one beside it
@@ -41,10 +42,10 @@ class Unions:
 
     def __init__(self, kept: int = KEPT) -> None:
         self._kept = kept
-        self._plans: dict[tuple[tuple[str, ...], int, tuple[int, ...], SearchRequest], BySketch | None] = {}
+        self._plans: dict[tuple[Ids, int, tuple[int, ...], SearchRequest], BySketch | None] = {}
         self._lock = threading.Lock()
-        self._unions: OrderedDict[tuple[str, ...], SketchUnion] = OrderedDict()
-        self._seen: OrderedDict[tuple[str, ...], int] = OrderedDict()
+        self._unions: OrderedDict[Ids, SketchUnion] = OrderedDict()
+        self._seen: OrderedDict[Ids, int] = OrderedDict()
 
     def search(
         self, tasks: Sequence[Task], queries: Vectors, k: int, request: SearchRequest, tally: SearchTally
@@ -75,27 +76,27 @@ class Unions:
         segments = [segment for _, segment, _ in chosen]
         masks = [mask for _, _, mask in chosen]
         alive = [s.rows if m is None else int(np.count_nonzero(m)) for s, m in zip(segments, masks, strict=True)]
-        plan = self._plan(segments, k, tuple(alive), request)
+        ids = tuple(s.entry.id for s in segments)
+        plan = self._plan(ids, segments, k, tuple(alive), request)
         if plan is None or sum(alive) < k:
             return None
-        union = self._union(segments, seen_before)
+        union = self._union(ids, segments, seen_before)
         if union is None:
             return None
         return _found(union, chosen, queries, k, plan, request, tally)
 
     def _plan(
-        self, segments: Sequence[Segment], k: int, alive: tuple[int, ...], request: SearchRequest
+        self, ids: Ids, segments: Sequence[Segment], k: int, alive: tuple[int, ...], request: SearchRequest
     ) -> BySketch | None:
         """How to scan these segments as one. Kept, since making it looks at all their measurements."""
-        key = (tuple(s.entry.id for s in segments), k, alive, request)
+        key = (ids, k, alive, request)
         if key not in self._plans:
             if len(self._plans) >= _PLANS:
                 self._plans = {}
             self._plans[key] = shared_plan(segments, k, alive, request)
         return self._plans.get(key)
 
-    def _union(self, segments: Sequence[Segment], seen_before: int = SEEN_BEFORE) -> SketchUnion | None:
-        key = tuple(s.entry.id for s in segments)
+    def _union(self, key: Ids, segments: Sequence[Segment], seen_before: int) -> SketchUnion | None:
         with self._lock:
             if key in self._unions:
                 self._unions.move_to_end(key)
@@ -113,7 +114,7 @@ class Unions:
             segment.release_lists()
         return union
 
-    def _outdated(self, key: tuple[str, ...]) -> bool:
+    def _outdated(self, key: Ids) -> bool:
         """Whether the oldest union shares segments with the newest: it was of the same collection, before a merge."""
         oldest = next(iter(self._unions))
         return oldest != key and not set(oldest).isdisjoint(key)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -34,8 +35,7 @@ class Tools:
     accesses: AccessCounts | None = None  # None: nobody wants to know
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where rows are: the number of the source and the row in it."""
 
     sources: Rows
@@ -256,8 +256,8 @@ class _Filterable:
     def rows(self) -> int:
         return self.source.rows
 
-    def table(self) -> pa.Table:
-        return self.source.filter_table(self.schema)
+    def table(self, start: int = 0) -> pa.Table:
+        return self.source.filter_table(self.schema, start)
 
 
 def _gather_vectors(schema: CollectionSchema, parts: Sequence[tuple[Source, Rows, Rows]], count: int) -> Vectors:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import pyarrow as pa
 
 from tiervdb.errors import SchemaError
@@ -55,6 +57,7 @@ def id_arrow_type(id_type: IdType) -> pa.DataType:
     return ID_ARROW_TYPES[id_type]
 
 
+@lru_cache(maxsize=256)
 def vector_type(dim: int) -> pa.DataType:
     """The Arrow type of vectors in payloads: ``fixed_size_list<float32 not null>[dim]``."""
     return pa.list_(pa.field("item", pa.float32(), nullable=False), dim)

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from tiervdb.errors import SchemaError
 from tiervdb.format.columns import ID_ARROW_TYPES, MAX_DIM, arrow_type, type_name, vector_type
 from tiervdb.format.envelope import damaged
+from tiervdb.format.wal_header import ALIGNMENT
 from tiervdb.types import CollectionSchema, IdType, RowBatch, Vectors
 
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
@@ -53,20 +55,40 @@ def encode_rows(batch: RowBatch, schema: CollectionSchema) -> Parts:
     """
     present = tuple((c.id, c.type) for c in schema.columns if c.id in batch.columns)
     arrow, message = _row_schema(schema.id_type, schema.dim, present)
-    arrays = [batch.ids, _vector_array(batch, schema), *(batch.columns[column] for column, _ in present)]
-    return _stream(arrays, arrow, message, f"rows of collection {schema.name!r}")
-
-
-def _vector_array(batch: RowBatch, schema: CollectionSchema) -> pa.Array:
     if batch.vectors.shape != (len(batch), schema.dim):
         raise SchemaError(
             f"collection {schema.name!r} has dimension {schema.dim}: "
             f"{len(batch)} rows cannot have vectors of shape {batch.vectors.shape}"
         )
     flat = np.ascontiguousarray(batch.vectors, dtype=np.float32).reshape(-1)
+    if not present and schema.id_type == "int64" and batch.ids.type == pa.int64() and not batch.ids.null_count:
+        return [message, _numbered_rows(batch.ids.to_numpy(), flat, schema.dim), _END_OF_STREAM]
+    arrays = [batch.ids, _vector_array(flat, schema.dim), *(batch.columns[column] for column, _ in present)]
+    return _stream(arrays, arrow, message, f"rows of collection {schema.name!r}")
+
+
+def _numbered_rows(ids: npt.NDArray[np.int64], flat: Vectors, dim: int) -> bytes:
+    """A batch of integer ids and vectors, as Arrow would write it, from a head that Arrow wrote: for a single row
+    several times faster."""
+    padding = bytes(-flat.nbytes % ALIGNMENT)
+    return b"".join((_head_of_numbered_rows(len(ids), dim), ids.data, flat.data, padding))
+
+
+@lru_cache(maxsize=256)
+def _head_of_numbered_rows(rows: int, dim: int) -> bytes:
+    """The batch message of so many rows without its body, which holds ids and vectors, each padded."""
+    arrow, _ = _row_schema("int64", dim, ())
+    ids = pa.Array.from_buffers(pa.int64(), rows, [None, pa.py_buffer(bytes(8 * rows))])
+    batch = pa.RecordBatch.from_arrays([ids, _vector_array(np.zeros(rows * dim, np.float32), dim)], schema=arrow)
+    vector_bytes = 4 * rows * dim
+    written: bytes = batch.serialize().to_pybytes()
+    return written[: len(written) - (8 * rows + vector_bytes + -vector_bytes % ALIGNMENT)]
+
+
+def _vector_array(flat: Vectors, dim: int) -> pa.Array:
     # Straight from the buffer: pa.array looks whether it was given something of pandas, and imports that for it.
     values = pa.Array.from_buffers(pa.float32(), len(flat), [None, pa.py_buffer(flat)])
-    return pa.FixedSizeListArray.from_arrays(values, type=vector_type(schema.dim))
+    return pa.FixedSizeListArray.from_arrays(values, type=vector_type(dim))
 
 
 def encode_ids(ids: pa.Array, id_type: IdType) -> Parts:

@@ -7,6 +7,7 @@ import struct
 from dataclasses import dataclass
 
 import crc32c
+import msgspec
 
 from tiervdb.errors import CorruptionError, NewerFormatError
 from tiervdb.format.envelope import damaged, newer
@@ -69,8 +70,7 @@ class WalFileHeader:
         return cls(shard, database.hex(), timeline.hex(), first_seq, salt, chain)
 
 
-@dataclass(frozen=True)
-class RecordHeader:
+class RecordHeader(msgspec.Struct, frozen=True):
     """The header of one record.
 
     ``length``: bytes of the body. ``time_us``: commit time. ``write_id``: 16 bytes, by which a writer knows its own

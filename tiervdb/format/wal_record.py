@@ -7,7 +7,7 @@ and new collection ids are known; ``finish_record`` adds them under the lock. Se
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import crc32c
 import msgspec
@@ -83,8 +83,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class EncodedBody:
+class EncodedBody(msgspec.Struct, frozen=True):
     """The operations of a commit with their payloads encoded, still without what the commit lock decides."""
 
     ops: tuple[DiskOp, ...]
@@ -100,7 +99,7 @@ class EncodedBody:
 
         Cheap: no payload holds a collection id.
         """
-        return replace(self, ops=tuple(_renumber(op, ids) for op in self.ops))
+        return msgspec.structs.replace(self, ops=tuple(_renumber(op, ids) for op in self.ops))
 
 
 def _renumber(op: DiskOp, ids: Mapping[int, int]) -> DiskOp:

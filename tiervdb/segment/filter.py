@@ -23,6 +23,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from tiervdb.errors import FilterError
 from tiervdb.segment.filter_bitmaps import Bitmaps
@@ -55,6 +56,7 @@ _SQL_TYPES = {
     "timestamp[us, UTC]": "TIMESTAMPTZ",
     "list<string>": "VARCHAR[]",
 }
+_NOTHING = np.zeros(0, np.bool_)
 _DEAD_DATABASE = (duckdb.InternalException, duckdb.FatalException)
 
 
@@ -196,6 +198,22 @@ def _check_count(used: set[int], given: int) -> None:
         raise FilterError(f"the filter has {len(used)} parameters (?) and params= gives {given} values")
 
 
+@dataclass(frozen=True)
+class _Rest:
+    """The rows of a source behind its first ones."""
+
+    source: FilterSource
+    start: int
+    key: None = None
+
+    @property
+    def rows(self) -> int:
+        return self.source.rows - self.start
+
+    def table(self, start: int = 0) -> pa.Table:
+        return self.source.table(self.start + start)
+
+
 class FilterEngine:
     """Evaluates filters over segments and memtables, and keeps bitmaps and filter columns. Thread-safe.
 
@@ -214,14 +232,20 @@ class FilterEngine:
 
         Raises FilterError where the expression fails on a value, needs too much memory or takes too long.
         """
-        known = [self._bitmaps.get((s.key, where.key)) if s.key is not None else None for s in sources]
-        missing = [n for n, mask in enumerate(known) if mask is None]
+        known = [self._known(where, source) for source in sources]
+        missing = [n for n, source in enumerate(sources) if len(known[n]) < source.rows]
         if missing:
-            for n, mask in zip(missing, self._evaluate(where, [sources[n] for n in missing]), strict=True):
-                known[n] = mask
+            rest = [_Rest(sources[n], len(known[n])) if len(known[n]) else sources[n] for n in missing]
+            for n, mask in zip(missing, self._evaluate(where, rest), strict=True):
+                known[n] = np.concatenate([known[n], mask])
                 if sources[n].key is not None:
-                    self._bitmaps.put((sources[n].key, where.key), mask)
-        return [mask for mask in known if mask is not None]
+                    self._bitmaps.put((sources[n].key, where.key), known[n])
+        return known
+
+    def _known(self, where: Filter, source: FilterSource) -> Mask:
+        """What was found out before of the source's first rows: of all of them, or of none unless they grow."""
+        mask = self._bitmaps.get((source.key, where.key)) if source.key is not None else None
+        return _NOTHING if mask is None else mask[: source.rows]
 
     @property
     def kept_bytes(self) -> int:

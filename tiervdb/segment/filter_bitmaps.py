@@ -35,10 +35,14 @@ class Bitmaps:
         return np.unpackbits(packed, count=rows).view(np.bool_)
 
     def put(self, key: Hashable, mask: Mask) -> None:
+        """Keeps a mask; of two under one key the longer one."""
         packed = np.packbits(mask)
         with self._lock:
-            if key in self._packed:
-                return
+            before = self._packed.get(key)
+            if before is not None:
+                if before[1] >= len(mask):
+                    return
+                self._bytes -= self._packed.pop(key)[0].nbytes
             self._packed[key] = (packed, len(mask))
             self._bytes += packed.nbytes
             while self._bytes > self._budget:

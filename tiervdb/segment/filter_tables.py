@@ -26,8 +26,9 @@ ID = 0  # the id's place among column ids, which start at 1
 ROW = "r"
 
 
-class Fleeting:
-    """The key of rows that the next commit leaves behind: bitmaps of them are kept, a table of their own never pays."""
+class Growing:
+    """The key of rows that get more rows behind them, and never others: what is known of the first of them stays true
+    after the next commit. A table of their own never pays."""
 
 
 class FilterSource(Protocol):
@@ -35,14 +36,15 @@ class FilterSource(Protocol):
 
     @property
     def key(self) -> Hashable | None:
-        """An identity that no other rows ever have (see Fleeting); None where nothing is to be kept."""
+        """An identity that no other rows ever have (but see Growing); None where nothing is to be kept."""
         ...
 
     @property
     def rows(self) -> int: ...
 
-    def table(self) -> pa.Table:
-        """``id`` and the filter columns under the users' names, one row a row; missing columns are null."""
+    def table(self, start: int = 0) -> pa.Table:
+        """``id`` and the filter columns under the users' names, one row a row from ``start`` on; missing columns are
+        null. ``start``: 0 but for rows that grow."""
         ...
 
 
@@ -105,7 +107,7 @@ class FilterTables:
         try:
             readable = []
             for source in sources:
-                lasts = source.key is not None and not isinstance(source.key, Fleeting)
+                lasts = source.key is not None and not isinstance(source.key, Growing)
                 kept = self._lease(connection, source, columns, uses_id) if lasts else None
                 if kept is not None:
                     leased.append(kept)

@@ -68,7 +68,7 @@ class Graph:
             return None
         if enough is not None and self._whole:
             numbers = numbers[:, :enough]  # looking up labels is not free
-        rows: Rows = numbers.astype(np.int64)
+        rows: Rows = numbers.view(np.int64)
         return rows if self._labels is None else self._labels[rows]
 
 

@@ -16,7 +16,7 @@ from tiervdb.errors import InvalidInputError
 from tiervdb.format.block_file import BlockReader
 from tiervdb.format.envelope import damaged, newer
 from tiervdb.format.ids import Hashes, hash_ids
-from tiervdb.types import Rows
+from tiervdb.types import IdArray, Rows
 
 ID_INDEX_VERSION = 1
 MISSING = -1
@@ -24,6 +24,7 @@ MAX_ROWS = 2**32 - 1
 _MAGIC = b"TVIDX\0"
 _HEADER = struct.Struct("<6sHHxxxxxxQQ")  # magic, version, kind of ids, rows, bytes of text
 _INT64, _STRING = 0, 1
+_FEW = 64  # texts: up to so many are made faster one by one
 
 
 def build(ids: pa.Array) -> Iterator[bytes | memoryview]:
@@ -96,6 +97,18 @@ class IdIndex:
         """The ids of these rows, in their order; without ``rows`` those of all rows, not copied."""
         return self._ids if rows is None else self._ids.take(pa.array(rows))
 
+    def values(self, rows: Rows) -> IdArray:
+        """The ids of these rows as numpy holds them: for a few rows several times faster than ``ids``."""
+        numbers, text = self._plain
+        if text is None:
+            found: IdArray = numbers[rows]
+            return found
+        if len(rows) > _FEW:
+            many: IdArray = self.ids(rows).to_numpy(zero_copy_only=False)
+            return many
+        ends = zip(numbers[rows].tolist(), numbers[rows + 1].tolist(), strict=True)
+        return np.array([str(text[a:b], "utf-8") for a, b in ends], np.object_)
+
     def _same(self, ids: pa.Array, positions: npt.NDArray[np.int64], rows: Rows) -> npt.NDArray[np.bool_]:
         if self._ids.type != ids.type:
             return np.zeros(len(rows), np.bool_)
@@ -128,6 +141,14 @@ class IdIndex:
         except pa.ArrowInvalid as error:
             raise damaged(self._reader.name, f"its ids are no text ({error})") from error
         return ids
+
+    @cached_property
+    def _plain(self) -> tuple[npt.NDArray[np.integer], memoryview | None]:
+        """int64 ids; or where the text of each begins and the next one's, and all text."""
+        buffers = self._ids.buffers()
+        if not self._layout.strings:
+            return np.frombuffer(buffers[1], np.int64), None
+        return np.frombuffer(buffers[1], np.int32), memoryview(buffers[2])
 
 
 @dataclass(frozen=True)

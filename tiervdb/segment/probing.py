@@ -32,8 +32,11 @@ def probe(
     every = int(np.count_nonzero(live.usable))
     nprobe = min(max(nprobe, 1), every)
     wanted = max(least, int(nprobe * live.held.sum() / max(every, 1))) if spread else least
+    usable_only = live.bits is not None or every == len(live.usable)
     while True:
         probed, coarse = lists.probes(ready, nprobe, None if live.bits is None else live.usable)
-        if nprobe >= every or not len(ready) or int(live.held[probed].sum(axis=1).min()) >= wanted:
+        if nprobe >= every or not len(ready) or (usable_only and nprobe >= wanted):
+            return probed, coarse  # the last: a usable list holds at least one
+        if int(live.held[probed].sum(axis=1).min()) >= wanted:
             return probed, coarse
         nprobe = min(every, int(nprobe * _GROWTH) + 1)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+
+import msgspec
 
 from tiervdb.segment.calibration import TARGET_RECALL
 from tiervdb.types import Distances, Rows
 
 
-@dataclass(frozen=True, slots=True)
-class SearchRequest:
+class SearchRequest(msgspec.Struct, frozen=True):
     """How to search. All None: the cheapest that was measured to reach ``recall``.
 
     ``ef``: by the graph, with a candidate list of that size. ``nprobe``, ``rerank``: by the sketch, with so many lists,
@@ -29,8 +29,7 @@ class SearchRequest:
     threads: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Candidates:
+class Candidates(msgspec.Struct, frozen=True):
     """The nearest rows of each query: row and distance ``(queries, n)``, nearest first, ties by row.
 
     Missing places hold row -1 and distance inf.

@@ -12,7 +12,7 @@ from tiervdb.segment import cold_search
 from tiervdb.segment.distance import nearest, ordered, pair_distances
 from tiervdb.segment.probing import LiveLists, probe
 from tiervdb.segment.request import Candidates, SearchRequest, SearchTally
-from tiervdb.segment.sketch import Lists, prepared
+from tiervdb.segment.sketch import Lists, falls_short, prepared
 from tiervdb.segment.strategy import ByGraph, BySketch, Exact, Strategy
 from tiervdb.types import Distances, Mask, Rows, Vectors
 
@@ -133,15 +133,10 @@ def _by_graph(
             usable = usable[live[usable]]
         if len(usable) < k or 2 * len(usable) < len(line):
             return None
-        _rerank(segment, queries[at], usable[: k + _GRAPH_SPARE], out, at, tally)
+        nearest_rows = usable[: k + _GRAPH_SPARE]
+        out.distances[at], out.rows[at] = _nearest_of(segment, queries[at], nearest_rows, k, tally)
     tally.scanned(plan.ef * len(queries), f"{segment.title}: graph, ef={plan.ef}")
     return out
-
-
-def _rerank(segment: Segment, query: Vectors, rows: Rows, out: Candidates, at: int, tally: SearchTally) -> None:
-    k = out.rows.shape[1]
-    exact = pair_distances(segment.metric, query, segment.fetch(rows, tally))
-    out.distances[at], out.rows[at] = ordered(exact, rows, k)
 
 
 def _by_sketch(
@@ -163,7 +158,7 @@ def _by_sketch(
     probed, coarse = probe(lists, ready, nprobe, living, k, request.filtered)
     segment.load_lists(lists, probed)
     rows, approximate = lists.scan(ready, probed, coarse, count, living.bits, threads)
-    if rows[:, k - 1].min() < 0:  # found rows come first
+    if falls_short(rows, k):
         short = rows[:, k - 1] < 0
         every, coarse = lists.probes(ready[short], len(living.usable))
         segment.load_lists(lists, every)
@@ -202,6 +197,9 @@ def _compared(
     segment: Segment, queries: Vectors, rows: Rows, k: int, live: Mask | None, tally: SearchTally
 ) -> Candidates:
     """True distances of the candidates; a query that the lists left short is answered exactly."""
+    if len(rows) == 1 and rows[0, -1] >= 0:  # the plain form is the faster one
+        distances, best = _nearest_of(segment, queries[0], rows[0], k, tally)
+        return Candidates(best[None], distances[None])
     out = Candidates(np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32))
     for at, line in enumerate(rows):
         found = line if line[-1] >= 0 else line[line >= 0]  # places without a row come last
@@ -209,7 +207,9 @@ def _compared(
             exact = _exactly(segment, queries[at : at + 1], k, live, tally)
             out.rows[at], out.distances[at] = exact.rows[0], exact.distances[0]
             continue
-        vectors = segment.fetch(found, tally)
-        exact_distances = pair_distances(segment.metric, queries[at], vectors)
-        out.distances[at], out.rows[at] = ordered(exact_distances, found, k)
+        out.distances[at], out.rows[at] = _nearest_of(segment, queries[at], found, k, tally)
     return out
+
+
+def _nearest_of(segment: Segment, query: Vectors, rows: Rows, k: int, tally: SearchTally) -> tuple[Distances, Rows]:
+    return ordered(pair_distances(segment.metric, query, segment.fetch(rows, tally)), rows, k)

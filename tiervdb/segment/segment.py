@@ -36,7 +36,7 @@ from tiervdb.segment.source import BatchSource, RowSource
 from tiervdb.segment.strategy import Measured, Strategy, choose
 from tiervdb.segment.vector_file import VectorFile
 from tiervdb.storage.local_dir import LocalDir
-from tiervdb.types import CollectionSchema, Mask, Rows, Vectors
+from tiervdb.types import CollectionSchema, IdArray, Mask, Rows, Vectors
 
 __all__ = ["BatchSource", "Candidates", "RowSource", "SearchRequest", "SearchTally", "Segment", "open_segment"]
 
@@ -96,6 +96,10 @@ class Segment:
     def ids(self, rows: Rows | None = None) -> pa.Array:
         """The ids of the given rows (None: all)."""
         return self._ids.ids(rows)
+
+    def id_values(self, rows: Rows) -> IdArray:
+        """The same of a few rows as a numpy array, which is faster."""
+        return self._ids.values(rows)
 
     def vectors(self, rows: Rows) -> Vectors:
         """The vectors of the given rows, float32 ``(rows, dim)``, bit for bit as they were written."""
@@ -179,6 +183,8 @@ class Segment:
 
     def load_lists(self, lists: Lists, numbers: ListNumbers) -> None:
         """Makes lists ready to scan that a lazy restore has left elsewhere; all others are."""
+        if lists.whole:
+            return
         absent = np.unique(numbers)
         absent = absent[(absent >= 0) & ~lists.there[absent]]
         if len(absent) and self._sketch is not None:

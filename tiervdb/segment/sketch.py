@@ -219,6 +219,7 @@ class Lists:
         self._invlists = faiss.downcast_InvertedLists(self._index.invlists)
         self._lock = threading.Lock()
         self.there: Mask = self.sizes == 0  # the lists that can be scanned
+        self.whole = bool(self.there.all())  # all can
         if codes is not None:
             self._fill(codes, offsets, np.arange(self.rows, dtype=np.int64) if rows is None else rows)
         self._index.ntotal = self.rows
@@ -233,7 +234,7 @@ class Lists:
             start, end = int(offsets[number]), int(offsets[number + 1])
             part = _packed(codes[start:end]) if blocks else np.ascontiguousarray(codes[start:end])
             self._invlists.add_entries(number, end - start, _PTR(rows[start:end]), _PTR(part))
-        self.there[:] = True
+        self.there[:] = self.whole = True
 
     def put(self, number: int, codes: Codes) -> None:
         """Adds the codes of a list that is not there yet. Others may be scanned meanwhile."""
@@ -245,6 +246,7 @@ class Lists:
             part = _packed(codes) if self.codebook.codec == "pq4fs" else np.ascontiguousarray(codes)
             self._invlists.add_entries(number, len(codes), _PTR(rows), _PTR(part))
             self.there[number] = True
+            self.whole = bool(self.there.all())
 
     @property
     def bytes(self) -> int:
@@ -353,6 +355,13 @@ class Lists:
         counts = np.zeros(len(self.sizes), np.int64)
         counts[self.filled] = np.add.reduceat(live, self._starts[self.filled], dtype=np.int64)
         return counts
+
+
+def falls_short(rows: Rows, k: int) -> bool:
+    """Whether a scan found fewer than k rows for one of its queries: those that it found come first."""
+    if len(rows) == 1:  # the plain form is the faster one
+        return bool(rows[0, k - 1] < 0)
+    return bool((rows[:, k - 1] < 0).any())
 
 
 def pack_mask(mask: Mask) -> npt.NDArray[np.uint8]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+import msgspec
 
 from tiervdb.segment.calibration import GraphCalibration, SketchCalibration, SketchRung, scaled_for_k
 from tiervdb.segment.request import SearchRequest
@@ -61,7 +63,7 @@ class Measured:
 def choose(known: Measured, k: int, live: int, request: SearchRequest) -> Strategy:
     """The strategy for ``k`` neighbours among ``live`` rows. k is at most ``live``."""
     if known.metric == "ip":  # queries are often unlike the rows that the sketch was measured with
-        request = replace(request, recall=1 - (1 - request.recall) / 2)
+        request = msgspec.structs.replace(request, recall=1 - (1 - request.recall) / 2)
     if request.exact:
         return Exact("asked for")
     if request.ef is not None and known.graph is not None:

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from tiervdb.segment.calibration import SketchRung, scaled_for_k
-from tiervdb.segment.distance import ordered, pair_distances
+from tiervdb.segment.distance import pair_distances
 from tiervdb.segment.request import SearchRequest, SearchTally
 from tiervdb.segment.segment import Segment
-from tiervdb.segment.sketch import Coder, Lists, pack_mask, prepared
+from tiervdb.segment.sketch import Coder, Lists, falls_short, pack_mask, prepared
 from tiervdb.segment.strategy import BySketch
 from tiervdb.types import Distances, Mask, Rows, Vectors
 
@@ -91,7 +91,7 @@ class SketchUnion:
         probed, coarse = lists.probes(ready, min(plan.nprobe or lists.codebook.nlist, lists.codebook.nlist))
         count = min(max(plan.rerank, k), lists.rows)
         found, _ = lists.scan(ready, probed, coarse, count, self._live_bits(segments, masks), threads)
-        if found[:, min(k, count) - 1].min() < 0:
+        if falls_short(found, min(k, count)):
             return None
         tally.scanned(
             lists.rows * probed.shape[1] // len(lists.sizes) * len(queries),
@@ -115,21 +115,18 @@ class SketchUnion:
         distances = np.empty((len(queries), k), np.float32)
         for at, line in enumerate(found):
             usable = np.sort(line[line >= 0])
-            numbers = np.searchsorted(self._firsts, usable, side="right") - 1
-            vectors = self._gather(segments, usable - self._firsts[numbers], numbers, tally)
+            numbers = self._firsts.searchsorted(usable, "right") - 1
+            own = usable - self._firsts[numbers]
+            vectors = self._gather(segments, own, numbers, tally)
             exact = pair_distances(self._lists.codebook.metric, queries[at], vectors)
-            distances[at], best = ordered(exact, usable, k)
-            places[at] = np.searchsorted(self._firsts, best, side="right") - 1
-            rows[at] = best - self._firsts[places[at]]
+            best = exact.argsort(kind="stable")[:k]  # rows rise, so ties go to the smaller one
+            distances[at], places[at], rows[at] = exact[best], numbers[best], own[best]
         return places, rows, distances
 
     @staticmethod
     def _gather(segments: Sequence[Segment], rows: Rows, numbers: Rows, tally: SearchTally) -> Vectors:
         """``numbers`` rise, so each segment's rows are one run."""
-        bounds = np.searchsorted(numbers, np.arange(len(segments) + 1))
-        parts = [
-            segments[n].fetch(rows[bounds[n] : bounds[n + 1]], tally)
-            for n in range(len(segments))
-            if bounds[n] < bounds[n + 1]
-        ]
+        bounds = numbers.searchsorted(np.arange(len(segments) + 1)).tolist()
+        runs = zip(segments, bounds[:-1], bounds[1:], strict=True)
+        parts = [segment.fetch(rows[start:end], tally) for segment, start, end in runs if start < end]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tiervdb.format.block_file import BLOCK_BYTES, BlockReader
+from tiervdb.format.block_file import BlockReader
 from tiervdb.format.envelope import damaged
 from tiervdb.types import Rows, Vectors
 
@@ -20,13 +20,13 @@ class VectorFile:
         self.reader = reader
         self._stride = dim * _FLOAT
         self._matrix: Vectors = np.frombuffer(reader.data, np.float32).reshape(rows, dim)
-        self._fresh = np.ones(rows * self._stride // BLOCK_BYTES + 1, np.bool_)  # blocks that were not checked yet
+        self._fresh = np.ones(rows, np.bool_)  # rows whose blocks were not checked yet
 
     def take(self, rows: Rows) -> Vectors:
         """A copy of the given rows."""
         if not self.reader.verified:
             self._check(rows)
-        taken: Vectors = self._matrix[rows]
+        taken: Vectors = self._matrix.take(rows, 0)
         return taken
 
     def span(self, start: int, end: int) -> Vectors:
@@ -37,10 +37,6 @@ class VectorFile:
 
     def _check(self, rows: Rows) -> None:
         """Checks the rows' blocks, at little cost where that was done before: searches come here for every query."""
-        starts = rows * self._stride
-        first, last = starts // BLOCK_BYTES, (starts + (self._stride - 1)) // BLOCK_BYTES
-        if self._fresh[first].any() or self._fresh[last].any():
-            self.reader.check_ranges(starts, self._stride)
-            self._fresh[first] = False
-            if self._stride <= BLOCK_BYTES:
-                self._fresh[last] = False
+        if self._fresh.take(rows).any():
+            self.reader.check_ranges(rows * self._stride, self._stride)
+            self._fresh[rows] = False

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from tiervdb.errors import DiskFullError, ObjectExistsError, ObjectNotFoundError, StorageError
@@ -29,12 +27,17 @@ def storage_error(error: OSError, doing: str, path: Path | str) -> StorageError:
     return StorageError(f"{what}: {error.strerror or type(error).__name__}; check the disk, then try again")
 
 
-@contextmanager
-def os_errors(doing: str, path: Path | str) -> Iterator[None]:
-    """Translates every OSError of its block, but those of the network."""
-    try:
-        yield
-    except (ConnectionError, TimeoutError):
-        raise
-    except OSError as error:
-        raise storage_error(error, doing, path) from error
+class os_errors:  # noqa: N801
+    """Translates every OSError of its block, but those of the network. A class: commits come through here."""
+
+    __slots__ = ("_doing", "_path")
+
+    def __init__(self, doing: str, path: Path | str) -> None:
+        self._doing, self._path = doing, path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, OSError) and not isinstance(error, ConnectionError | TimeoutError):
+            raise storage_error(error, self._doing, self._path) from error

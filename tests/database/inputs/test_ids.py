@@ -111,3 +111,14 @@ def test_the_result_shares_no_memory_with_the_caller() -> None:
     ids = to_ids(given, "int64")
     given[:] = 0
     assert ids.to_pylist() == [1, 2, 3]
+
+
+def test_lists_of_integers_own_their_memory_and_fit() -> None:
+    given = [5, -(2**63), 2**63 - 1]
+    assert to_ids(given, "int64").to_pylist() == given
+    assert to_ids(range(3), "int64").to_pylist() == [0, 1, 2]
+    for wrong in ([2**63], [0, -(2**63) - 1]):
+        with pytest.raises(InvalidInputError, match="does not fit int64"):
+            to_ids(wrong, "int64")
+    with pytest.raises(InvalidInputError, match="occur more than once"):
+        to_ids([1, 2, 1], "int64")

@@ -176,3 +176,23 @@ def test_no_queries_are_several() -> None:
 def test_what_is_no_query_is_refused(given: Any, text: str) -> None:
     with pytest.raises(InvalidInputError, match=text):
         to_queries(given, 3, "cosine")
+
+
+@pytest.mark.parametrize("given", [X[:1].copy(), np.asfortranarray(X)[:1], np.repeat(X, 2, axis=1)[:1, ::2]])
+def test_a_single_row_is_copied_bit_for_bit(given: np.ndarray) -> None:
+    before = given.copy()
+    vectors = to_vectors(given, 3, "cosine")
+    given[:] = 0
+    assert vectors.shape == (1, 3)
+    assert vectors.dtype == np.float32
+    assert vectors.flags.c_contiguous
+    assert vectors.tobytes() == before.tobytes()
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 1e30, 0.0, 1e-20])
+def test_what_single_rows_and_queries_must_not_be(wrong: float) -> None:
+    flawed = np.full((1, 3), wrong, np.float32)
+    with pytest.raises(InvalidInputError, match="row 0"):
+        to_vectors(flawed, 3, "cosine")
+    with pytest.raises(InvalidInputError, match="row 0"):
+        to_queries(flawed[0], 3, "cosine")

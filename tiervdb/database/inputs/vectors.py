@@ -27,6 +27,10 @@ def to_vectors(values: object, dim: int, metric: Metric, what: str = "vectors") 
     Takes numpy arrays, lists of lists, Arrow lists, and pandas or polars columns of lists.
     Raises InvalidInputError for a wrong shape or type, missing, NaN or infinite values, and under cosine zero vectors.
     """
+    if type(values) is np.ndarray and values.dtype == np.float32 and values.shape == (1, dim):
+        row: Vectors = values.copy()
+        if is_usable(row, metric):
+            return row  # the plain form is the faster one
     vectors = as_matrix(values, dim, what)
     if vectors.shape[1] != dim:
         raise InvalidInputError(f"{what}: vectors of {vectors.shape[1]} dimensions, but the collection has dim={dim}")
@@ -39,7 +43,7 @@ def to_vectors(values: object, dim: int, metric: Metric, what: str = "vectors") 
 def to_queries(x: object, dim: int, metric: Metric) -> tuple[Vectors, bool]:
     """Queries as float32 ``(q, dim)``, and whether a single one, ``(dim,)``, was given. May share memory."""
     if isinstance(x, np.ndarray) and x.dtype == np.float32 and x.ndim in {1, 2}:
-        if x.shape == (dim,) and x.flags.c_contiguous and _least(metric) <= x @ x <= MOST_SQUARE:
+        if x.shape == (dim,) and x.flags.c_contiguous and is_usable(x, metric):
             return x.reshape(1, dim), True  # nearly every search comes this way
         given: npt.NDArray[Any] = x
     else:
@@ -67,6 +71,11 @@ def check_values(vectors: Vectors, metric: Metric, what: str) -> None:
         if not usable.all():
             row = int(np.flatnonzero(~usable)[0])
             raise InvalidInputError(f"{what}: row {start + row} {_flaw(part[row])}")
+
+
+def is_usable(vector: Vectors, metric: Metric) -> bool:
+    """Whether a single vector passes ``check_values``. vdot does not warn of what overflows."""
+    return bool(_least(metric) <= np.vdot(vector, vector) <= MOST_SQUARE)
 
 
 def _usable(vectors: Vectors, metric: Metric) -> npt.NDArray[np.bool_]:
