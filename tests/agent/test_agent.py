@@ -15,7 +15,7 @@ from tiervdb.agent import agent as agents
 from tiervdb.agent import jobs
 from tiervdb.agent.agent import Agent, Outcome
 from tiervdb.agent.standing import look
-from tiervdb.backup import holdings
+from tiervdb.backup import holdings, merging
 from tiervdb.clock import SystemClock
 from tiervdb.errors import CorruptionError
 from tiervdb.types import to_datetime, to_us
@@ -44,10 +44,10 @@ def test_a_day_later_what_the_schedule_names_is_due_once(machine: Machine) -> No
     machine.took()
     machine.clock.advance(24 * 3600)
     agent.run_due()
-    assert sorted(machine.took()) == ["archive", "backup", "copy", "expire"]
+    assert sorted(machine.took()) == ["archive", "backup", "copy", "expire", "merge"]
     machine.clock.advance(14 * 24 * 3600)  # asleep for two weeks: no storm
     agent.run_due()
-    assert sorted(machine.took()) == ["archive", "backup", "copy", "drill", "expire", "verify"]
+    assert sorted(machine.took()) == ["archive", "backup", "copy", "drill", "expire", "merge", "verify"]
     agent.close()
 
 
@@ -158,8 +158,23 @@ def test_jobs_do_what_they_say(machine: Machine) -> None:
     assert "are there" in jobs.run(config, "verify")
     assert "first answer after" in jobs.run(config, "drill")
     assert jobs.run(config, "expire") == "nothing to expire"
+    assert jobs.run(config, "merge") == jobs.NOTHING
     assert "copied 1 backups" in jobs.run(config, "copy")
     assert len(tiervdb.Repository(machine.folder / "offsite").backups()) == 1
+
+
+def test_the_log_is_merged_where_deleting_is_allowed(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merging, "YOUNG_US", 0)
+    config = machine.config["words"]
+    with tiervdb.open(machine.folder / "words", archive="async") as db:
+        for number in range(12):
+            db["words"].delete(ids=[number])
+            db.archive()
+    assert jobs.is_possible(config, "merge")
+    assert jobs.run(config, "merge").startswith("1")
+    assert jobs.run(config, "merge") == jobs.NOTHING
+    config.schedule["expire"] = ""
+    assert not jobs.is_possible(config, "merge")
 
 
 def test_beside_a_writer(machine: Machine) -> None:

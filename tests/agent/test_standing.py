@@ -36,7 +36,7 @@ def test_from_bad_to_well(machine: Machine) -> None:
     assert (well.rows, well.rpo_seconds) == (50, 0.0)
     assert well.rto_seconds is not None
     assert well.window_first is not None
-    assert list(well.jobs) == ["archive", "backup", "copy", "verify", "drill", "expire"]
+    assert list(well.jobs) == ["archive", "backup", "copy", "verify", "drill", "expire", "merge"]
 
 
 def test_time_alone_makes_it_late(machine: Machine) -> None:

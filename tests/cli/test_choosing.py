@@ -79,6 +79,7 @@ ON_A_REPOSITORY = [
     ("release", "first"),
     ("release-pin", "00"),
     ("expire",),
+    ("merge-log", "--confirm"),
     ("restore", "restored", "--dry-run"),
     ("restore", "restored"),
     ("attach", "restored"),

@@ -10,6 +10,7 @@ import pytest
 
 import tiervdb
 from tests.cli.conftest import Ask, Run
+from tiervdb.backup import merging
 
 
 @pytest.fixture
@@ -49,6 +50,23 @@ def test_from_a_backup_to_a_restore(path: Path, repository: Path, tmp_path: Path
     run("restore", tmp_path / "now", exit_code=3)
     assert "restorable near it" in run("restore", tmp_path / "x", "--target", "seq:99", exit_code=4).stderr
     assert "is no point in time" in run("restore", tmp_path / "x", "--target", "yesterday", exit_code=2).stderr
+
+
+def test_merging_the_log(path: Path, repository: Path, run: Run, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merging, "YOUNG_US", 0)
+    with tiervdb.open(path) as db:
+        for number in range(12):
+            db["points"].delete(where="number = ?", params=[number])
+            db.archive()
+    windows = ask("windows")
+    plan = ask("merge-log")
+    assert (plan["parts"], plan["objects"], plan["deleted"], plan["dry_run"]) == (12, 1, 0, True)
+    assert "would merge 12 parts" in run("merge-log").stdout
+    assert "would merge 12 small parts of the log" in run("expire").stdout
+    assert "merged 12 parts" in run("merge-log", "--confirm").stdout
+    assert "would merge 0 parts" in run("merge-log").stdout
+    assert ask("windows") == windows
+    assert len(ask("catalog", "sql", "from wal_files")) == 2
 
 
 def test_expiring(path: Path, repository: Path, run: Run, ask: Ask) -> None:

@@ -153,7 +153,8 @@ class Agent:
             failed = {job: (count, to_us(time)) for job, count, time in tables.sql(_FAILED).fetchall()}
             (began,) = tables.sql(_BEGAN).fetchall()[0]
             began_us = self._clock.now_us() if began is None else to_us(began)
-            first = {job: began_us if job in {"snapshot", "expire"} else 0 for job in JOBS}  # the others: at once
+            waits = {"snapshot", "expire", "merge"}  # the others are due at once
+            first = {job: began_us if job in waits else 0 for job in JOBS}
             self._memory[config.name] = {
                 job: _Memory(last.get(job, first[job]), *failed.get(job, (0, 0))) for job in JOBS
             }

@@ -27,6 +27,8 @@ def is_possible(config: DatabaseConfiguration, job: str) -> bool:
         return False
     if job in {"archive", "snapshot", "backup"}:
         return config.path is not None
+    if job == "merge":
+        return bool(config.schedule["expire"])  # the same key must be one that may delete
     return job != "copy" or bool(config.offsite["url"])
 
 
@@ -104,6 +106,13 @@ def _expire(config: DatabaseConfiguration) -> str:
     return f"expired {len(done.backups)} backups, {done.objects} objects ({done.bytes:,} bytes), {done.parts} parts"
 
 
+def _merge(config: DatabaseConfiguration) -> str:
+    done = config.repository().merge_log(dry_run=False)
+    if not done.parts and not done.deleted:
+        return NOTHING
+    return f"{done.parts} parts of the log became {done.objects} objects ({done.bytes:,} bytes)"
+
+
 def _copy(config: DatabaseConfiguration) -> str:
     offsite = config.offsite_repository()
     if offsite is None:
@@ -120,4 +129,5 @@ JOBS: dict[str, Callable[[DatabaseConfiguration], str]] = {
     "verify": _verify,
     "drill": _drill,
     "expire": _expire,
+    "merge": _merge,
 }

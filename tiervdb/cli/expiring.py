@@ -117,6 +117,9 @@ def say(output: Output, done: tiervdb.ExpiryResult, *, refused: bool = False) ->
         return
     if done.locked_objects:
         output.say(f"{readable.plural(done.locked_objects, 'object')} cannot be deleted by anybody for a while")
+    if done.merged_parts:
+        verb = "would merge" if done.dry_run else "merged"
+        output.say(f"{verb} {readable.plural(done.merged_parts, 'small part')} of the log into larger objects")
     output.say(f"would expire {what}; say --confirm to do it" if done.dry_run else f"expired {what}")
 
 

@@ -15,6 +15,7 @@ from tiervdb.cli import (
     cost,
     doctor,
     expiring,
+    merging,
     pin,
     proving,
     recovering,
@@ -57,6 +58,7 @@ app.command("attach")(restore.attach)
 app.command("verify")(proving.verify)
 app.add_typer(catalog.app, name="catalog")
 app.command("expire")(expiring.expire)
+app.command("merge-log")(merging.merge_log)
 app.command("hold")(expiring.hold)
 app.command("holds")(expiring.holds)
 app.command("release")(expiring.release)

@@ -140,6 +140,7 @@ SCHEDULE: Table = {
     "verify": Option(cron, "0 5 * * 0", "looks whether all is there, and reads a share of it"),
     "drill": Option(cron, "0 6 * * 0", "restores to a random point and checks it"),
     "expire": Option(cron, "0 7 * * *", "expires by the retention policy"),
+    "merge": Option(cron, "40 * * * *", "merges small parts of the log, where expire is scheduled too"),
     "copy": Option(cron, "0 8 * * *", "copies to the off-site repository, if one is named"),
     "deadline": Option(duration, "6h", "a job that takes longer is stopped"),
     "verify_sample": Option(share, 0.05, "the share that a verification reads; 1: all"),
