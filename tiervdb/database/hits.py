@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tiervdb.database.extras import pandas_frame, polars_frame
+from tiervdb.format.ids import numpy_ids
 from tiervdb.types import Distances
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class Hits:
     @cached_property
     def ids(self) -> Ids | list[Ids]:
         """The ids: an array for a query of shape ``(dim,)``, a list of one array a query for ``(q, dim)``."""
-        ids = self._ids.to_numpy(zero_copy_only=False)
+        ids = numpy_ids(self._ids)
         return ids if self._single else self._split(ids)
 
     @cached_property

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from tiervdb.errors import InvalidInputError
 from tiervdb.format.block_file import BlockReader
 from tiervdb.format.envelope import damaged, newer
-from tiervdb.format.ids import Hashes, hash_ids
+from tiervdb.format.ids import Hashes, arrow_rows, hash_ids
 from tiervdb.types import Rows
 
 ID_INDEX_VERSION = 1
@@ -94,7 +94,10 @@ class IdIndex:
 
     def ids(self, rows: Rows | None = None) -> pa.Array:
         """The ids of these rows, in their order; without ``rows`` those of all rows, not copied."""
-        return self._ids if rows is None else self._ids.take(pa.array(rows))
+        if rows is None:
+            return self._ids
+        # Arrow's own pool takes 4 MB when it is first used, which a search need not pay for ten ids.
+        return pc.take(self._ids, arrow_rows(rows), memory_pool=pa.system_memory_pool())
 
     def _same(self, ids: pa.Array, positions: npt.NDArray[np.int64], rows: Rows) -> npt.NDArray[np.bool_]:
         if self._ids.type != ids.type:
