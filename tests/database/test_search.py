@@ -176,7 +176,7 @@ def test_numpy_numbers_and_other_float_types_do(words: tiervdb.Collection, data:
 
 @pytest.mark.parametrize("id_type", ["string", "int64"])
 def test_a_search_imports_no_pandas(path: Path, id_type: str) -> None:
-    """Arrow's plainest conversions would, where it is installed: half a second and 27 MB at the first search."""
+    """Arrow's plainest conversions would, where it is installed: 0.4 s and 27 MB at the first search."""
     with tiervdb.open(path) as db:
         rows = db.create_collection("rows", dim=4, id_type=id_type)
         ids = [f"r{n}" if id_type == "string" else n for n in range(50)]
