@@ -11,7 +11,7 @@ import sys
 from benchmarks.prepare import forget_ours
 
 ALL = (
-    *("opening", "commits", "hot", "filtered", "cold", "cold_load", "building", "untuned"),
+    *("opening", "commits", "hot", "filtered", "cold", "cold_load", "growth", "building", "untuned"),
     *("recovery", "recovery_latency", "archived_log", "catalog"),
 )
 

@@ -1,4 +1,4 @@
-"""Cold search: vectors in a bucket 30 ms away, beside LanceDB's IVF_PQ on the same server.
+"""Cold search: vectors in a bucket 30 ms away, beside LanceDB's IVF_PQ and infino on the same server.
 
 ``python -m benchmarks.cold``. Each figure of a first query is that of a process of its own.
 """
@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 
 import tiervdb
 from benchmarks import s3_server, truth
+from benchmarks.memory import allocated
 from benchmarks.s3_server import BUCKET, Server
 from benchmarks.sides import tier
 from benchmarks.tables import Table, met, publish
@@ -54,14 +54,14 @@ def ours(server: Server, folder: Path) -> dict[str, Any]:
     """First and later queries behind the delay, memory, then recall without the delay."""
     words()
     tiervdb.open(folder / "empty", cold=tiervdb.Store(f"s3://{BUCKET}/empty", server.options(True))).close()
-    before = psutil.Process().memory_full_info().uss  # with the libraries that speak to a store
+    before = allocated()  # with the libraries loaded, but without a request
     opening, db = _timed(lambda: _opened(server, folder, delayed=True))
     time.sleep(PAUSE)
     found = _first_and_later(server, _ids(db["words"]))
     server.delay(0)
     for query in words().queries[:JUDGED]:
         db["words"].search(query, K)
-    found["resident"] = psutil.Process().memory_full_info().uss - before
+    found["resident"] = allocated() - before
     found["recall"] = _recall(_ids(db["words"]))
     server.delay(DELAY_MS)
     db.close()
@@ -90,6 +90,29 @@ def theirs(server: Server, _: Path) -> dict[str, Any]:
     found["recall"] = _recall(lance.pq_searcher(table, *LANCE))
     server.delay(DELAY_MS)
     return found
+
+
+def infino(server: Server, folder: Path) -> dict[str, Any]:
+    """infino, with an empty disk cache: the same."""
+    from benchmarks.sides import infino as side
+
+    shutil.rmtree(folder / "infino", ignore_errors=True)
+    connection = side.connect(BUCKET, server.delayed, s3_server.KEY, s3_server.SECRET, folder / "infino")
+    search = side.searcher(words(), connection)
+    time.sleep(PAUSE)
+    found = _first_and_later(server, search)
+    server.delay(0)
+    found["recall"] = _recall(search)
+    server.delay(DELAY_MS)
+    return found
+
+
+def build_infino(server: Server, folder: Path) -> dict[str, Any]:
+    """Loads the words, without the delay."""
+    from benchmarks.sides import infino as side
+
+    connection = side.connect(BUCKET, server.direct, s3_server.KEY, s3_server.SECRET, folder / "infino")
+    return {"seconds": seconds(lambda: side.build(words(), connection))}
 
 
 def cached(server: Server, folder: Path) -> dict[str, Any]:
@@ -180,9 +203,10 @@ def compare() -> list[Table]:
         loaded = load(server, folder, words())
         lance.build_s3(words(), BUCKET, server.direct, s3_server.KEY, s3_server.SECRET)
         lance.build_pq(words())
-        we, bare, they = (measured(part, server, folder) for part in ("ours", "ours_bare", "theirs"))
+        built = measured("build_infino", server, folder)
+        we, bare, they, third = (measured(part, server, folder) for part in ("ours", "ours_bare", "theirs", "infino"))
         local = measured("cached", server, folder)
-    return [_table(we, bare, they, local, loaded)]
+    return [_table(we, bare, they, local, loaded), _others(they, third, built)]
 
 
 def _table(
@@ -217,10 +241,36 @@ def _table(
     return table
 
 
+def _others(lance: dict[str, Any], infino: dict[str, Any], built: dict[str, Any]) -> Table:
+    table = Table("Others, 30 ms to the store", ("what", "LanceDB IVF_PQ", "infino 0.11"))
+    names = {
+        "recall": "recall@10",
+        "gets": "first query, GETs",
+        "waves": "first query, waves",
+        "first": "first query, s",
+        "p50": "later queries, p50 s",
+        "later_gets": "later queries, GETs",
+        "later_bytes": "later queries, bytes",
+    }
+    for name, title in names.items():
+        table.add(title, lance[name], infino[name])
+    table.notes.append(
+        f"infino took {built['seconds']:.0f} s to load and optimize; it has no setting to choose recall."
+    )
+    return table
+
+
 def main(arguments: Sequence[str]) -> None:
     if arguments:
         part, direct, delayed, folder = arguments
-        parts = {"ours": ours, "ours_bare": ours_bare, "theirs": theirs, "cached": cached}
+        parts = {
+            "ours": ours,
+            "ours_bare": ours_bare,
+            "theirs": theirs,
+            "infino": infino,
+            "build_infino": build_infino,
+            "cached": cached,
+        }
         print(json.dumps(parts[part](Server(direct, delayed), Path(folder))))
         return
     publish("cold", compare())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -169,3 +172,21 @@ def test_numpy_numbers_and_other_float_types_do(words: tiervdb.Collection, data:
     strided = np.repeat(data.vectors[1], 2)[::2]
     assert words.search(strided, 3).ids.tolist() == expected
     assert words.search(list(data.vectors[1]), 3).ids.tolist() == expected
+
+
+@pytest.mark.parametrize("id_type", ["string", "int64"])
+def test_a_search_imports_no_pandas(path: Path, id_type: str) -> None:
+    """Arrow's plainest conversions would, where it is installed: 0.4 s and 27 MB at the first search."""
+    with tiervdb.open(path) as db:
+        rows = db.create_collection("rows", dim=4, id_type=id_type)
+        ids = [f"r{n}" if id_type == "string" else n for n in range(50)]
+        rows.upsert(ids=ids, vectors=np.random.default_rng(1).standard_normal((50, 4), np.float32))
+        db.demote("rows")
+    program = """
+import sys, numpy, tiervdb
+with tiervdb.open(sys.argv[1]) as db:
+    assert len(db["rows"].search(numpy.ones(4, numpy.float32), 10).ids) == 10
+raise SystemExit("pandas was imported" if "pandas" in sys.modules else 0)
+"""
+    done = subprocess.run([sys.executable, "-c", program, str(path)], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tiervdb.errors import InvalidInputError
-from tiervdb.format.ids import hash_ids
+from tiervdb.format.ids import arrow_rows, hash_ids, numpy_ids
 
 
 def splitmix64(value: int) -> int:
@@ -58,3 +59,21 @@ def test_input_is_left_as_it_was() -> None:
     ids = pa.array([3, 4, 5])
     hash_ids(ids)
     assert ids.to_pylist() == [3, 4, 5]
+
+
+@pytest.mark.parametrize("ids", [[], [3, 1, 2**62], ["b", "", "ä"]])
+def test_ids_as_numpy_are_those_of_arrow(ids: list[object]) -> None:
+    kind = pa.string() if ids and isinstance(ids[0], str) else pa.int64()
+    whole = pa.array([*ids, *ids], kind)
+    for array in (whole, whole.slice(1, len(ids)), whole.slice(0, 0)):
+        expected = array.to_numpy(zero_copy_only=False)
+        found = numpy_ids(array)
+        assert found.dtype == expected.dtype
+        assert found.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("rows", [np.arange(0), np.arange(5), np.arange(20)[::4], np.arange(3, dtype=np.uint32)])
+def test_rows_as_arrow(rows: np.ndarray) -> None:
+    found = arrow_rows(rows)
+    found.validate(full=True)
+    assert found.equals(pa.array(rows, pa.int64()))

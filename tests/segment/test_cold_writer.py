@@ -50,6 +50,10 @@ def test_vectors_are_read_back_from_the_written_file(tmp_path: Path) -> None:
     found = WrittenVectors(path, groups, 3)
     np.testing.assert_array_equal(found.vectors(wanted), batch(rows, 3).vectors[wanted])
     np.testing.assert_array_equal(found.vectors(np.arange(rows)), batch(rows, 3).vectors)
+    across = np.arange(GROUP_ROWS - 3, GROUP_ROWS + 5)
+    np.testing.assert_array_equal(found.vectors(across), batch(rows, 3).vectors[across])
+    falling = across[::-1]
+    np.testing.assert_array_equal(found.vectors(falling), batch(rows, 3).vectors[falling])
     assert found.vectors(np.empty(0, np.int64)).shape == (0, 3)
 
 

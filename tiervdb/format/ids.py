@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,20 @@ def hash_ids(ids: pa.Array) -> Hashes:
     if pa.types.is_string(ids.type):
         return _hash_strings(ids)
     raise InvalidInputError(f"cannot hash ids of type {ids.type}; ids are int64 or string")
+
+
+def arrow_rows(rows: npt.NDArray[np.int64]) -> pa.Array:
+    """Row numbers as Arrow, not copied. ``pa.array`` imports pandas where it is installed: 27 MB and 0.4 s."""
+    return pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows, np.int64))])
+
+
+def numpy_ids(ids: pa.Array) -> npt.NDArray[Any]:
+    """Ids as numpy: int64 not copied, or an array of ``str``. Arrow's own ``to_numpy`` imports pandas likewise."""
+    if pa.types.is_int64(ids.type) and len(ids):
+        return np.frombuffer(ids.buffers()[1], np.int64, len(ids), ids.offset * 8)
+    found = np.empty(len(ids), np.int64 if pa.types.is_int64(ids.type) else np.object_)
+    found[:] = ids.to_pylist()
+    return found
 
 
 def _hash_integers(values: npt.NDArray[np.int64]) -> Hashes:

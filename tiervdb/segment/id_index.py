@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from tiervdb.errors import InvalidInputError
 from tiervdb.format.block_file import BlockReader
 from tiervdb.format.envelope import damaged, newer
-from tiervdb.format.ids import Hashes, hash_ids
+from tiervdb.format.ids import Hashes, arrow_rows, hash_ids, numpy_ids
 from tiervdb.types import IdArray, Rows
 
 ID_INDEX_VERSION = 1
@@ -95,7 +95,10 @@ class IdIndex:
 
     def ids(self, rows: Rows | None = None) -> pa.Array:
         """The ids of these rows, in their order; without ``rows`` those of all rows, not copied."""
-        return self._ids if rows is None else self._ids.take(pa.array(rows))
+        if rows is None:
+            return self._ids
+        # Arrow's own pool takes 4 MB when it is first used, which a search need not pay for ten ids.
+        return pc.take(self._ids, arrow_rows(rows), memory_pool=pa.system_memory_pool())
 
     def values(self, rows: Rows) -> IdArray:
         """The ids of these rows as numpy holds them: for a few rows several times faster than ``ids``."""
@@ -104,7 +107,7 @@ class IdIndex:
             found: IdArray = numbers[rows]
             return found
         if len(rows) > _FEW:
-            many: IdArray = self.ids(rows).to_numpy(zero_copy_only=False)
+            many: IdArray = numpy_ids(self.ids(rows))
             return many
         ends = zip(numbers[rows].tolist(), numbers[rows + 1].tolist(), strict=True)
         return np.array([str(text[a:b], "utf-8") for a, b in ends], np.object_)

@@ -12,6 +12,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from sys import intern
 
 from crc32c import crc32c
 
@@ -257,7 +258,7 @@ def _entries_of(view: memoryview) -> Iterator[tuple[_Wanted, int, int]]:
         offset = key_end + _CHECK.size
         if crc32c(key, crc32c(header)) != expected or offset + length > len(view):
             return
-        yield (key.decode(), start, length), offset, check
+        yield (intern(key.decode()), start, length), offset, check  # thousands of entries have the same few keys
         at = offset + length
 
 

@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import cache
 from typing import Any
 
 import boto3
@@ -17,6 +16,7 @@ import s3fs
 
 from tiervdb.errors import ForkedError, InvalidInputError
 from tiervdb.storage.limits import StoreLimits
+from tiervdb.storage.s3_models import models
 
 _OPTIONS = frozenset(
     {"key", "secret", "token", "profile", "anon", "endpoint_url", "use_ssl", "client_kwargs", "config_kwargs"}
@@ -136,12 +136,6 @@ class S3Clients:
         return {} if configured else {"region_name": "us-east-1"}
 
 
-@cache
-def _models() -> Any:
-    """botocore's reader of service descriptions. It keeps what it read, and reading takes 100 ms."""
-    return botocore.session.Session().get_component("data_loader")
-
-
 def _with_shared_models(session: Any) -> Any:
-    session.register_component("data_loader", _models())
+    session.register_component("data_loader", models())
     return session
