@@ -62,10 +62,10 @@ minio: ## build the second S3 server for the tests, MinIO (needs Go; four minute
 	docker/build_minio.sh
 
 crash: $(READY) ## long form of the crash tests: stop at every storage operation, drop what was not synced, reopen, check
-	$(BIN)/pytest -n 2 --slow tests/crash tests/faults tests/backup/test_crash.py tests/backup/test_expiry_races.py $(ARGS)
+	$(BIN)/pytest -n 2 --slow tests/crash tests/faults tests/backup/test_crash.py tests/backup/test_expiry_races.py tests/backup/test_lost_machine.py $(ARGS)
 
 soak: $(READY) ## long form of the random tests: a model and the database do the same things, and must agree
-	$(BIN)/pytest -n 2 --slow tests/model tests/backup/test_model.py $(ARGS)
+	$(BIN)/pytest -n 2 --slow tests/model tests/backup/test_model.py tests/backup/test_large_objects.py $(ARGS)
 
 soak-stack: $(READY) ## an hour in which all parts of the stack are killed, stopped, delayed and lost at random
 	@$(BIN)/python docker/soak.py --minutes 60 $(ARGS)

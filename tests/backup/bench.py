@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -22,9 +23,11 @@ from tiervdb.config import Options
 from tiervdb.database.database import Database
 from tiervdb.database.open import Protecting, open_in
 from tiervdb.database.protection import ArchiveMode
-from tiervdb.engine.open import Setting
+from tiervdb.engine.check import Finding, check
+from tiervdb.engine.open import SHARD, Setting, make_tools
 from tiervdb.format.repository_documents import ColdMode
-from tiervdb.storage.open import Store
+from tiervdb.storage.local_dir import LocalDir
+from tiervdb.storage.open import Store, open_store
 from tiervdb.storage.os_dir import OsDir
 from tiervdb.target import Target
 from tiervdb.types import to_datetime
@@ -72,6 +75,14 @@ class RepositoryBench(Bench):
         setting = Setting(cold=self.place.cold, options=self.options)
         protecting = Protecting(self.repository, mode=self.mode)
         return open_in(self.local, setting, self.clock, self.rng, read_only=read_only, protecting=protecting)
+
+    def check(self, local: LocalDir) -> list[Finding]:
+        if self.place.cold is None:
+            return super().check(local)
+        with closing(open_store(self.place.cold)) as store:
+            report = check(local, SHARD, store, make_tools(self.options))
+        assert report.ok, report.findings
+        return report.findings
 
     def end(self) -> None:
         super().end()
@@ -122,8 +133,7 @@ class RepositoryBench(Bench):
             copy.create_collection("of the restored", dim=1)
             copy.flush()
             copy.hydrate()
-        if self.place.cold is None:
-            self.check(local)
+        self.check(local)
         shutil.rmtree(path)
         self.restored += 1
 

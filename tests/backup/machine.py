@@ -27,9 +27,7 @@ from tiervdb.backup.repository import Repository
 from tiervdb.database.database import Database
 from tiervdb.database.open import Protecting, open_in
 from tiervdb.database.protection import ArchiveMode
-from tiervdb.engine.check import Finding, check
-from tiervdb.engine.open import SHARD, Setting, make_tools
-from tiervdb.storage.local_dir import LocalDir
+from tiervdb.engine.open import Setting
 from tiervdb.storage.object_store import ObjectStore
 from tiervdb.storage.open import Store, open_store
 from tiervdb.storage.os_dir import OsDir
@@ -137,13 +135,6 @@ class Machine(RepositoryBench):
         assert window.last_seq == self.acked
         for seq in {window.last_seq, self.rng.randint(window.first_seq, window.last_seq)}:
             self.verify_restore(Target.seq(seq), seq)
-
-    def check(self, local: LocalDir) -> list[Finding]:
-        if self.place.cold is None:
-            return super().check(local)
-        report = check(local, SHARD, open_store(self.place.cold), make_tools(self.options))
-        assert report.ok, report.findings
-        return report.findings
 
     def end(self) -> None:
         super().end()

@@ -218,6 +218,26 @@ def test_delta_does_not_lose_what_is_nowhere_else(world: World, db: Database, hi
         assert 800 in ids_of(again)
 
 
+def test_delta_goes_on_where_it_was_cut_short(world: World, db: Database, history: dict[int, list[int]]) -> None:
+    """At the moment when the old directory is away and the new one is not there yet; and when all was done."""
+    db.archive()
+    db.close()
+    repository = world.repository()
+    (world.folder / "db").rename(world.folder / ".db.replaced")
+    with pytest.raises(AlreadyExistsError):  # the old one is back, and nothing is lost
+        repository.restore(world.folder / "db")
+    assert (world.folder / "db" / "tiervdb.json").exists()
+    for _ in range(2):
+        result = repository.restore(world.folder / "db", Target.seq(5), delta=True)
+        assert isinstance(result, RestoreResult)
+        (world.folder / ".db.replaced").mkdir()
+        (world.folder / ".db.replaced" / "left").touch()
+    repository.restore(world.folder / "db", Target.seq(5), delta=True)
+    with world.open_alone("db") as again:
+        assert ids_of(again) == history[5]
+    assert not list(world.folder.glob(".db*"))
+
+
 def test_with_a_key_that_may_only_read(
     world: World, history: dict[int, list[int]], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from s3transfer.utils import ChunksizeAdjuster
 
 from tests.support.lossy_proxy import LossyProxy, lossy_proxy
 from tests.support.s3_servers import S3Endpoint, free_ports
@@ -214,3 +215,18 @@ def test_after_fork(s3_endpoint: S3Endpoint) -> None:
         assert store.get("k") == b"data"
         for end in (ours, theirs):
             end.close()
+
+
+def test_large_objects_are_sent_and_copied_in_parts(s3_place: Store, tmp_path: Path) -> None:
+    """One PUT and one copy take 5 GiB at most; parts have no such limit, and 10,000 of them are enough for 5 TiB."""
+    asked: list[str] = []
+    with opened(s3_place) as store:
+        events = store._clients.boto.meta.events  # type: ignore[attr-defined]
+        events.register("before-call.s3", lambda model, **_: asked.append(model.name))
+        (tmp_path / "file").write_bytes(bytes(17 << 20))
+        store.put_file("k", tmp_path / "file")
+        store.copy("k", "l")
+        store.copy_from(store, "k", "m")
+        assert [store.stat(key).size for key in "klm"] == [17 << 20] * 3
+    assert [asked.count(name) for name in ("UploadPart", "UploadPartCopy", "CopyObject", "PutObject")] == [3, 6, 0, 0]
+    assert (5 << 40) / ChunksizeAdjuster().adjust_chunksize(8 << 20, 5 << 40) <= 10_000
