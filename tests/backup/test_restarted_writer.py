@@ -15,7 +15,7 @@ import pytest
 from tests.backup.conftest import World, create, ids_of, put
 from tests.backup.test_backup import made
 from tests.support.stepped_store import SteppedStore
-from tiervdb.backup import holdings, leases
+from tiervdb.backup import attach, holdings, leases
 from tiervdb.backup.pace import Limits
 from tiervdb.database.database import Database
 from tiervdb.database.open import Protecting
@@ -75,10 +75,12 @@ class Scene:
     def take_over(self) -> None:
         self.world.repository().restore(self.world.folder / "new", attach=True)
 
-    def calls(self, meanwhile: Callable[[], None], stride: int = 1) -> Iterator[Database]:
+    def calls(self, meanwhile: Callable[[], None], stride: int = 1, unarchived: int = 0) -> Iterator[Database]:
         """A reader whose n-th call of the repository is preceded by ``meanwhile``, for every n that there is."""
         for at in range(1, 1000, stride):
             self.begin()
+            for number in range(unarchived):
+                put(self.writer, 900 + number, 1)
             repository = self.world.repository()
             vault = repository.open().vault
             vault.store = store = MeanwhileStore(vault.store, at, meanwhile)
@@ -112,6 +114,26 @@ def test_the_writer_is_started_again(scene: Scene) -> None:
         repository.restore(scene.world.folder / "new", Target.backup(backup.id))
         with scene.world.open_alone("new") as copy:
             assert ids_of(copy) == expected
+
+
+def test_a_fence_comes_while_commits_are_not_archived(scene: Scene) -> None:
+    """What returns is listed: a takeover fences first, and says later who it is."""
+
+    def fence() -> None:
+        attach.fence_current(scene.world.repository().open().vault)
+
+    outcomes = set()
+    for reader in scene.calls(fence, stride=2, unarchived=5):
+        before = scene.world.repository().backups()
+        try:
+            backup = made(reader, limits=ONE)
+        except FencedError:
+            outcomes.add("fenced")
+            assert scene.world.repository().backups() == before
+            continue
+        outcomes.add("listed")
+        assert backup in scene.world.repository().backups()
+    assert outcomes == {"fenced", "listed"}
 
 
 def test_another_timeline_takes_over(scene: Scene) -> None:

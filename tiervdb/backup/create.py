@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from tiervdb.backup import backup_plan, leases
+from tiervdb.backup import archive_reader, backup_plan, leases
 from tiervdb.backup.backup_plan import BackupPlan, Content, Item
 from tiervdb.backup.leases import HeldLease
 from tiervdb.backup.listing import is_listed
@@ -21,7 +21,14 @@ from tiervdb.backup.source import Source
 from tiervdb.backup.vault import Vault
 from tiervdb.engine import log_files
 from tiervdb.engine.identity import this_process
-from tiervdb.errors import CorruptionError, DatabaseLockedError, ObjectExistsError, ObjectNotFoundError, StateError
+from tiervdb.errors import (
+    CorruptionError,
+    DatabaseLockedError,
+    FencedError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    StateError,
+)
 from tiervdb.format import documents as local_documents
 from tiervdb.format import manifest as manifests
 from tiervdb.format import paths as local_paths
@@ -121,6 +128,7 @@ class _Run:
             raise
         self._source.local.delete(local_paths.BACKUP_PROGRESS)
         self._lease.release()
+        self._require_listed(document)
         return document
 
     # -- beginning
@@ -253,6 +261,18 @@ class _Run:
         stored = self._vault.put_bytes(self._progress.id, data)
         sha256 = hashlib.sha256(data).hexdigest()
         return BackupFile(name=name, role="local", size=len(data), sha256=sha256, kind=kind, object=stored)
+
+    def _require_listed(self, document: BackupDocument) -> None:
+        """FencedError if its timeline was ended, before the document was there, at an earlier commit."""
+        for shard in document.shards:
+            last = archive_reader.last_header(self._vault, document.timeline.id, shard.shard)
+            if last is not None and last.kind == "fence" and last.last_seq < shard.seq:
+                raise FencedError(
+                    f"backup {document.id} is not listed: timeline {document.timeline.id} was ended at commit "
+                    f"{last.last_seq} by a newer writer (epoch {last.epoch}) while it was made, and it holds commit "
+                    f"{shard.seq}. What {self._source.local.root} holds is safe there: Repository.attach(path) makes "
+                    "it a timeline of its own"
+                )
 
     def _publish(self, document: BackupDocument) -> None:
         if self._lease.is_over:
