@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 from cronsim import CronSim
@@ -15,7 +16,7 @@ from tiervdb.agent import agent as agents
 from tiervdb.agent import jobs
 from tiervdb.agent.agent import Agent, Outcome
 from tiervdb.agent.standing import look
-from tiervdb.backup import holdings, merging
+from tiervdb.backup import create, holdings, merging
 from tiervdb.clock import SystemClock
 from tiervdb.errors import CorruptionError
 from tiervdb.types import to_datetime, to_us
@@ -186,6 +187,22 @@ def test_beside_a_writer(machine: Machine) -> None:
         assert jobs.run(config, "snapshot") == jobs.NOTHING
         assert "backup" in jobs.run(config, "backup")
     assert holdings.shard_of(holdings.read(config.repository().open().vault).backups[-1]).seq == db_seq(machine)
+
+
+def test_an_application_may_start_while_a_backup_is_made(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = machine.config["words"]
+    made, opened = create.create, []
+
+    def beside(*given: Any, **named: Any) -> Any:
+        with tiervdb.open(machine.folder / "words") as db:
+            opened.append(db["words"].delete(ids=[1]).seq)
+        return made(*given, **named)
+
+    monkeypatch.setattr(create, "create", beside)
+    assert "backup" in jobs.run(config, "backup")
+    assert opened
+    [backup] = config.repository().backups()
+    assert backup.seq == opened[0] - 1
 
 
 def db_seq(machine: Machine) -> int:

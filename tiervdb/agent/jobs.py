@@ -64,14 +64,17 @@ def _snapshot(config: DatabaseConfiguration) -> str:
 
 def _backup(config: DatabaseConfiguration) -> str:
     with _beside(config) as db:
-        done = db.backup()
+        done = db.backup()  # an application may open the database meanwhile
     assert isinstance(done, Backup)
     sent = f"{done.sent_bytes:,} bytes in {done.sent_objects} objects"
     return f"{done.kind} backup {done.id[:12]} of commit {done.seq}: {sent}"
 
 
 def _beside(config: DatabaseConfiguration) -> Database:
-    """For writing if nobody writes, so that the log is shipped as well; else beside the writer."""
+    """For reading, as beside a writer, once the log is shipped; for writing only where no log is ever shipped."""
+    if config.options["archive"] != "off":
+        _archive(config)
+        return config.open(create=False, read_only=True)
     try:
         return config.open(create=False)
     except DatabaseLockedError:
