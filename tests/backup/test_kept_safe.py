@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 import tiervdb
-from tests.backup.conftest import World, create, put
+from tests.backup.conftest import World, create, ids_of, put
 from tests.backup.test_backup import made
 from tiervdb.backup import holdings, leases, verify
+from tiervdb.backup.scratch import Scratch
 from tiervdb.backup.verify import VerifyWish
 from tiervdb.database.database import Database
 from tiervdb.errors import CorruptionError, OutsideWindowError, PinNotFoundError, StateError
@@ -123,8 +125,8 @@ def test_what_a_killed_drill_left_goes_with_the_next(world: World, db: Database,
     killed, running, kept = (tmp_path / f"tiervdb-drill-{name}" for name in ("killed", "running", "kept"))
     for folder in (killed, running, kept):
         (folder / "db").mkdir(parents=True)
-    (killed / "drill.lock").touch()
-    lock = OsDir(running).lock("drill.lock")
+    (killed / "scratch.lock").touch()
+    lock = OsDir(running).lock("scratch.lock")
     for folder in (killed, running, kept):
         os.utime(folder, (1, 1))
     leases.pin(vault, "a" * 32, str(killed / "db"), [], [])
@@ -135,8 +137,36 @@ def test_what_a_killed_drill_left_goes_with_the_next(world: World, db: Database,
     lock.release()
 
 
+def test_what_a_killed_view_of_the_past_left_goes_with_the_next(
+    world: World, db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    db.flush()
+    seq, expected = db.seq, ids_of(db)
+    made(db)
+    put(db, 500)
+    db.flush()
+    db.archive()
+    vault = world.repository().open().vault
+    with pytest.MonkeyPatch.context() as killed:
+        killed.setattr(Scratch, "remove", lambda self, _vault: self._release())  # as if it were, with its lock
+        db.at(seq=seq).close()
+    [left] = tmp_path.glob("tiervdb-at-*")
+    leases.pin(vault, "a" * 32, str(left / "db"), [], [])
+    with db.at(seq=seq) as young:  # it may not have its lock yet
+        assert ids_of(young) == expected
+    assert left.exists()
+    os.utime(left, (1, 1))
+    with db.at(seq=seq) as past:
+        assert ids_of(past) == expected
+        assert not left.exists()
+    assert leases.pinned(vault) == []
+    assert list(tmp_path.glob("tiervdb-at-*")) == []
+
+
 FORGETFUL = """
 import sys
+import tempfile
 import tiervdb
 for _ in range(3):
     with tiervdb.open(sys.argv[1], repository=sys.argv[2]) as db:

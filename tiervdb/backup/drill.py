@@ -15,15 +15,16 @@ from pathlib import Path
 
 import msgspec
 
-from tiervdb.backup import drill_checks, drill_draw, drill_scratch, holdings, hydrate, leases, restore, restoring
+from tiervdb.backup import drill_checks, drill_draw, holdings, hydrate, leases, restore, restoring
+from tiervdb.backup import scratch as scratches
 from tiervdb.backup.destination import Destination
 from tiervdb.backup.drill_checks import Drilled
-from tiervdb.backup.drill_scratch import DATABASE, Scratch
 from tiervdb.backup.drill_words import sentences
 from tiervdb.backup.hydrate import Hydrator
 from tiervdb.backup.opened import OpenRepository
 from tiervdb.backup.pace import UNLIMITED, Limits
 from tiervdb.backup.restore_plan import RestorePlan
+from tiervdb.backup.scratch import DATABASE, Scratch
 from tiervdb.backup.sending import Progress
 from tiervdb.config import Options
 from tiervdb.engine import open as engine
@@ -77,8 +78,8 @@ def run(opened: OpenRepository, wish: DrillWish) -> DrillOperation:
         target = drill.choose()
     except _DAMAGE as error:
         return drill.ended(error)
-    drill_scratch.sweep(opened.vault, parent)
-    scratch = Scratch(parent, opened.vault.rng)
+    scratches.sweep(opened.vault, parent, "drill")
+    scratch = Scratch(parent, opened.vault.rng, "drill")
     try:
         drill.restore_and_check(target, scratch)
     finally:

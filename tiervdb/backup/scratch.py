@@ -1,4 +1,5 @@
-"""Where a drill restores to: a directory that is removed afterwards, by the next drill if this one was killed."""
+"""Where a drill, or a view of the past, restores to: a directory that is removed afterwards, by the next of its kind if
+this one was killed."""
 
 from __future__ import annotations
 
@@ -8,8 +9,9 @@ import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
-from tiervdb.backup import leases
+from tiervdb.backup import hydrate, leases
 from tiervdb.backup.vault import Vault
 from tiervdb.errors import TiervdbError
 from tiervdb.format import paths as local_paths
@@ -20,8 +22,8 @@ from tiervdb.storage.os_dir import OsDir
 from tiervdb.storage.os_errors import os_errors
 
 DATABASE = "db"
-_LOCK = "drill.lock"  # held as long as the drill runs
-_PREFIX = "tiervdb-drill-"
+Purpose = Literal["drill", "at"]
+_LOCK = "scratch.lock"  # held as long as it is in use
 _BEGINNING_SECONDS = 60  # a younger one may not have its lock yet
 _log = logging.getLogger("tiervdb")
 
@@ -29,8 +31,8 @@ _log = logging.getLogger("tiervdb")
 class Scratch:
     """A new directory below ``parent``."""
 
-    def __init__(self, parent: Path, rng: random.Random) -> None:
-        self.path = parent / f"{_PREFIX}{local_paths.random_id(rng)[:16]}"
+    def __init__(self, parent: Path, rng: random.Random, purpose: Purpose) -> None:
+        self.path = parent / f"{_prefix(purpose)}{local_paths.random_id(rng)[:16]}"
         self._lock: FileLock | None = None
 
     def make(self) -> None:
@@ -57,23 +59,37 @@ class Scratch:
             self._lock = None
 
 
-def sweep(vault: Vault, parent: Path) -> None:
-    """Removes what drills left that were killed."""
-    for folder in sorted(parent.glob(f"{_PREFIX}*")):
+def sweep(vault: Vault, parent: Path, purpose: Purpose) -> None:
+    """Removes what those left that were killed."""
+    for folder in sorted(parent.glob(f"{_prefix(purpose)}*")):
         with suppress(OSError):
             if time.time() - folder.stat().st_mtime < _BEGINNING_SECONDS or not (folder / _LOCK).exists():
                 continue
             lock = OsDir(folder).lock(_LOCK)
             if lock is not None:
                 lock.release()
-                _remove(vault, folder)
+                if _is_of(vault, folder):
+                    _remove(vault, folder)
+
+
+def _is_of(vault: Vault, folder: Path) -> bool:
+    """Whether nothing in another repository waits for what is in a directory."""
+    try:
+        document = hydrate.read(OsDir(folder / DATABASE))
+    except TiervdbError:
+        return True
+    return document is None or document.url == vault.url
+
+
+def _prefix(purpose: Purpose) -> str:
+    return f"tiervdb-{purpose}-"
 
 
 def _remove(vault: Vault, folder: Path) -> None:
     _unpin(vault, str(folder / DATABASE))
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
-        _log.warning("%s could not be removed after the drill; remove it", folder)
+        _log.warning("%s could not be removed; remove it", folder)
 
 
 def _unpin(vault: Vault, path: str) -> None:
@@ -83,4 +99,4 @@ def _unpin(vault: Vault, path: str) -> None:
             if pin.path == path:
                 leases.unpin(vault, pin.id)
     except TiervdbError as error:
-        _log.warning("%s: the pin of the drill in %s may be left: %s", vault.url, path, error)
+        _log.warning("%s: the pin of the restore to %s may be left: %s", vault.url, path, error)
