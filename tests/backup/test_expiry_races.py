@@ -207,7 +207,7 @@ WORKS = {"backup": back_up, "copy": copy, "restore": restore, "replay": replay}
 def test_two_switches(race: Race, work: Work) -> None:
     calls = run(race, work, [])
     check(race)
-    for plan in two_switches(calls, stride=7):
+    for plan in two_switches(calls, stride=9):
         run(race, work, plan)
         check(race)
 

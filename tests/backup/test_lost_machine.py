@@ -90,7 +90,7 @@ def lose(folder: Path, place: Store, mode: str, commits: int) -> tuple[int, list
 
 
 def check(folder: Path, place: Store, mode: str, seed: int) -> None:
-    seq, said = lose(folder, place, mode, random.Random(seed).randrange(30, 90))
+    seq, said = lose(folder, place, mode, random.Random(seed).randrange(12, 40))
     if mode == "sync":
         assert seq >= said[-1].seq
         return

@@ -99,7 +99,7 @@ def scene(world: World) -> Iterator[Scene]:
 
 
 def test_the_writer_is_started_again(scene: Scene) -> None:
-    for reader in scene.calls(scene.restart):
+    for reader in scene.calls(scene.restart, stride=2):
         expected = ids_of(reader)
         backup = made(reader, limits=ONE)
         assert backup.seq == reader.seq
@@ -123,7 +123,7 @@ def test_a_fence_comes_while_commits_are_not_archived(scene: Scene) -> None:
         attach.fence_current(scene.world.repository().open().vault)
 
     outcomes = set()
-    for reader in scene.calls(fence, stride=2, unarchived=5):
+    for reader in scene.calls(fence, stride=3, unarchived=5):
         before = scene.world.repository().backups()
         try:
             backup = made(reader, limits=ONE)
