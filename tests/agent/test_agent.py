@@ -178,6 +178,14 @@ def test_the_log_is_merged_where_deleting_is_allowed(machine: Machine, monkeypat
     assert not jobs.is_possible(config, "merge")
 
 
+def test_nothing_is_archived_where_the_archive_is_off(machine: Machine) -> None:
+    config = machine.config["words"]
+    assert jobs.is_possible(config, "archive")
+    config.options["archive"] = "off"
+    assert not jobs.is_possible(config, "archive")
+    assert "backup" in jobs.run(config, "backup")
+
+
 def test_beside_a_writer(machine: Machine) -> None:
     config = machine.config["words"]
     with tiervdb.open(machine.folder / "words", archive="async") as db:

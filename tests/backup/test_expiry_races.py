@@ -119,12 +119,9 @@ def restore(race: Race, repository: Repository) -> None:
 
 
 def replay(race: Race, repository: Repository) -> None:
-    """From the backup that is being expired, by the parts that are being merged."""
+    """By the parts that are being merged. Nothing expires, so nothing is an excuse."""
     race.wanted = [*range(40), *range(100, 140)]
-    try:
-        repository.restore(race.world.folder / "lazy", Target.latest(), limits=ONE)
-    except OutsideWindowError:
-        assert not (race.world.folder / "lazy").exists()
+    repository.restore(race.world.folder / "lazy", Target.latest(), limits=ONE)
 
 
 def expire(race: Race, repository: Repository) -> None:

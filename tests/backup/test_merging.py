@@ -273,6 +273,7 @@ def test_a_copy_of_merged_parts_beside_its_own(world: World, db: Database) -> No
     grow(world, db, 12, first=2000)
     world.repository().merge_log(dry_run=False)
     copied(world)
+    assert len(log_keys(world, "offsite")) == 2  # what it had is replaced there, too
     assert world.repository("offsite").verify(deep=True).ok
     assert states(world, world.repository("offsite"), [db.seq]) == [ids_of(db)]
     assert spans(world, "offsite")[-1] == spans(world)[-1]

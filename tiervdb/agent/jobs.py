@@ -27,6 +27,8 @@ def is_possible(config: DatabaseConfiguration, job: str) -> bool:
         return False
     if job in {"archive", "snapshot", "backup"}:
         return config.path is not None
+    if job == "archive" and config.options["archive"] == "off":
+        return False
     if job == "merge":
         return bool(config.schedule["expire"])  # the same key must be one that may delete
     return job != "copy" or bool(config.offsite["url"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from tiervdb.backup.log_cover import LogKey, cover, span
 from tiervdb.backup.side_by_side import each
@@ -23,13 +24,14 @@ _READERS = 32
 def headers(vault: Vault, timeline: str, shard: int, damaged: Damaged | None = None) -> list[PartHeader]:
     """The heads of all parts, by number, fences and gaps too; where parts were merged, of the objects that stand for
     them. Raises StorageError, CorruptionError; ``damaged``: see ``Vault.read_all``."""
-    listed = _listed(vault, timeline, shard)
     found: dict[LogKey, PartHeader] = {}
+    broken: set[LogKey] = set()
+    gone: set[LogKey] = set()
     while True:
-        chosen = cover(listed)
+        listed = _listed(vault, timeline, shard)
+        chosen = cover(listed.keys() - broken)  # what a damaged one stands for may be there still
         new = [key for key in chosen if key not in found]
-        heads = each(lambda key: _head(vault, listed[key]), new, _READERS, "tiervdb-archive")
-        broken = False
+        heads = each(partial(_head, vault), [listed[key] for key in new], _READERS, "tiervdb-archive")
         for key, head in zip(new, heads, strict=True):
             if isinstance(head, PartHeader):
                 found[key] = head
@@ -37,11 +39,12 @@ def headers(vault: Vault, timeline: str, shard: int, damaged: Damaged | None = N
                 if damaged is None:
                     raise head
                 damaged(key.key, head)
-                broken = True
-        if not broken:
-            return [found[key] for key in chosen if key in found]
-        for key in set(new) - found.keys():
-            del listed[key]  # what it stands for may be there still
+                broken.add(key)
+            elif key in gone:
+                broken.add(key)  # a listing that names what is not there
+        gone.update(key for key in new if key not in found)
+        if all(key in found for key in chosen):  # else they went meanwhile, or another stands for them now
+            return [found[key] for key in chosen]
 
 
 def last_header(vault: Vault, timeline: str, shard: int) -> PartHeader | None:
@@ -136,7 +139,7 @@ def _head(vault: Vault, entry: ObjectStat) -> PartHeader | CorruptionError | Non
     try:
         return _header(vault, entry)
     except ObjectNotFoundError:
-        return None  # an expiry deleted it since it was listed
+        return None  # it was merged or expired since it was listed
     except CorruptionError as error:
         return error
 

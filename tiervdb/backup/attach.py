@@ -7,7 +7,7 @@ registered, and an epoch on it makes it current. Repeating an attempt that was c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -37,14 +37,15 @@ class Attaching:
     fenced: tuple[str, ...] = ()
 
     def settle(self, plan: RestorePlan) -> RestorePlan:
-        """Fences the current timeline; for ``latest``, goes on to what lies before the fence."""
+        """Fences the current timeline; for ``latest``, goes on to what lies before the fence, from the same backup: its
+        files are there already."""
         self.fenced = fence_current(self.opened.vault)
         if self.target.kind != "latest":
             return plan
         held = holdings.read(self.opened.vault)
         reader = LogReader(self.opened.vault)
         point = resolve.resolve(held, self.target, reader.times, None)
-        return restore_plan.plan(held, point)
+        return restore_plan.with_log_of(held, replace(plan, point=point))
 
     def finish(self, identity: Identity) -> Identity:
         """Registers the timeline and takes the epoch; the identity remembers the repository."""

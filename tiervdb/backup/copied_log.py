@@ -18,9 +18,9 @@ def conflict(what: str, source: str, target: str) -> ArchiveConflictError:
     )
 
 
-def holds(found: Sequence[PartHeader], part: PartHeader) -> bool:
-    """Whether these, in order, stand for all numbers of a part."""
-    reached = part.n - 1
+def holds(found: Sequence[PartHeader], part: PartHeader, begin: int = 0) -> bool:
+    """Whether these, in order, stand for all numbers of a part, from ``begin`` on."""
+    reached = max(part.n, begin) - 1
     for other in found:
         if other.n > reached + 1:
             return False
@@ -33,25 +33,21 @@ def agree(part: PartHeader, found: Sequence[PartHeader]) -> bool:
     return all(_agree(part, other) for other in found)
 
 
-def agree_within(part: PartHeader, records: bytes, found: Sequence[PartHeader]) -> bool:
-    """Whether the running hashes of these are those of the records of a part, wherever they begin or end in it.
-
-    A fence or a gap where a part has records is another history.
-    """
-    if any(other.kind != part.kind for other in found):
-        return False
-    if part.kind != "records" or not found:
-        return True
-    chain = bytes.fromhex(part.before)
+def differing(part: PartHeader, records: bytes, found: Sequence[PartHeader]) -> list[PartHeader]:
+    """Those of ``found`` whose running hashes are not those of the records of a part, wherever they begin or end in
+    it. A fence or a gap where a part has records is another history."""
     chains = {part.first_seq - 1: part.before}
-    for header, record in split(records, part.where):
+    chain = bytes.fromhex(part.before)
+    for header, record in split(records, part.where) if found else ():
         chain = chain_next(chain, record)
         chains[header.seq] = chain.hex()
-    return all(
-        chains.get(other.first_seq - 1, other.before) == other.before
-        and chains.get(other.last_seq, other.after) == other.after
+    return [
+        other
         for other in found
-    )
+        if other.kind != part.kind
+        or chains.get(other.first_seq - 1, other.before) != other.before
+        or chains.get(other.last_seq, other.after) != other.after
+    ]
 
 
 def _agree(one: PartHeader, other: PartHeader) -> bool:

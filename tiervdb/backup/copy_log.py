@@ -61,12 +61,15 @@ class LogCopier:
             inside = have[first:last]
             if not copied_log.agree(part, inside):
                 raise self._conflict(part.where)
-            if not copied_log.holds(inside, part) and not self._is_needless(part, have):
+            if not copied_log.holds(inside, part) and not self._is_needless(part, inside, have):
                 yield part, inside
 
-    def _is_needless(self, part: PartHeader, have: Sequence[PartHeader]) -> bool:
-        """Before all that the target holds: an expiry took it from there."""
-        return bool(have and self.bases) and part.through < have[0].n and part.last_seq <= min(self.bases)
+    def _is_needless(self, part: PartHeader, inside: Sequence[PartHeader], have: Sequence[PartHeader]) -> bool:
+        """What the target lacks of it comes before all that it holds: an expiry took that from there."""
+        if not have or not self.bases or part.n >= have[0].n:
+            return False
+        lacking = min(part.last_seq, have[0].first_seq - 1)
+        return lacking <= min(self.bases) and (part.through < have[0].n or copied_log.holds(inside, part, have[0].n))
 
     def _try(self, wanted: tuple[PartHeader, Sequence[PartHeader]]) -> CorruptionError | None:
         try:
@@ -78,7 +81,7 @@ class LogCopier:
     def _part(self, part: PartHeader, inside: Sequence[PartHeader]) -> None:
         key = part.key
         body = b"" if part.kind != "records" else archive_reader.body(self.source, part)
-        if not copied_log.agree_within(part, body, inside):
+        if copied_log.differing(part, body, inside):
             raise self._conflict(part.where)
         packed = archive_reader.packed(self.target, key, body) if part.kind == "records" else b""
         head = self.target.seal(f"{key}#head", local_documents.encode(part))

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
 
-from tiervdb.backup import copied_log, holdings, leases, listing
+from tiervdb.backup import copied_log, holdings, leases, listing, merging
 from tiervdb.backup.backup_plan import Content
 from tiervdb.backup.copy_log import LogCopier
 from tiervdb.backup.copy_objects import CopyWish, ObjectCopier
@@ -25,6 +26,7 @@ from tiervdb.errors import (
     CorruptionError,
     ObjectExistsError,
     StateError,
+    StoreRefusedError,
 )
 from tiervdb.format import repository_documents as documents
 from tiervdb.format import repository_paths as paths
@@ -60,6 +62,8 @@ def copy(source: Vault, target: Vault, wish: CopyWish) -> CopyResult:
             run.backup(backup)
         for timeline in held.archived:
             run.log(held, timeline)
+        with suppress(StoreRefusedError):  # a key that may not delete: the next expiry there does it
+            merging.delete_replaced(target)
         run.require_whole()
         return CopyResult(len(new), len(held.backups) - len(new), run.objects.copied, run.objects.bytes, run.parts)
 

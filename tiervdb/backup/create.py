@@ -39,6 +39,7 @@ from tiervdb.format.repository_documents import (
     BackupFile,
     BackupProgress,
     ColdMode,
+    PartHeader,
     RepositoryEpoch,
     ShardBackup,
     StoredObject,
@@ -265,7 +266,7 @@ class _Run:
     def _require_listed(self, document: BackupDocument) -> None:
         """FencedError if its timeline was ended, before the document was there, at an earlier commit."""
         for shard in document.shards:
-            last = archive_reader.last_header(self._vault, document.timeline.id, shard.shard)
+            last = self._end_of_archive(document.timeline.id, shard.shard)
             if last is not None and last.kind == "fence" and last.last_seq < shard.seq:
                 raise FencedError(
                     f"backup {document.id} is not listed: timeline {document.timeline.id} was ended at commit "
@@ -273,6 +274,11 @@ class _Run:
                     f"{shard.seq}. What {self._source.local.root} holds is safe there: Repository.attach(path) makes "
                     "it a timeline of its own"
                 )
+
+    def _end_of_archive(self, timeline: str, shard: int) -> PartHeader | None:
+        with suppress(CorruptionError):  # which needs a backup all the more
+            return archive_reader.last_header(self._vault, timeline, shard)
+        return None
 
     def _publish(self, document: BackupDocument) -> None:
         if self._lease.is_over:

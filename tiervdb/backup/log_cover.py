@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tiervdb.format import repository_paths as paths
 
@@ -40,6 +40,19 @@ def by_log(keys: Iterable[str]) -> dict[tuple[str, int], list[LogKey]]:
         if isinstance(parsed, paths.PartKey | paths.MergedKey):
             logs.setdefault((parsed.timeline, parsed.shard), []).append(parsed)
     return logs
+
+
+def inside(log: Sequence[LogKey]) -> dict[LogKey, list[LogKey]]:
+    """By the objects that stand for a log: those others that one of them holds whole, if there are any."""
+    chosen = cover(log)
+    left = sorted(set(log) - set(chosen), key=span)
+    found = {}
+    for merged in chosen:
+        first, last = span(merged)
+        held = [key for key in left if first <= span(key)[0] and span(key)[1] <= last]
+        if held:
+            found[merged] = held
+    return found
 
 
 def superseded(keys: Iterable[str]) -> set[str]:

@@ -166,15 +166,23 @@ def snapshot_operations(
         yield from (op for op in ops if isinstance(op, CreateSnapshot | DropSnapshot))
 
 
-def require_chain(before: bytes, records: Iterable[Record], where: str) -> Iterator[Record]:
-    """Passes records on; CorruptionError where one does not follow the one before it."""
-    expected: int | None = None
-    for header, record in records:
-        if expected is not None and header.seq != expected:
-            raise CorruptionError(f"{where}: commit {expected} is missing before {header.seq}; run `tiervdb verify`")
-        expected = header.seq + 1
-        before = chain_next(before, record)
-        yield header, record
+def require_chain(after: int, chain: bytes, steps: Iterable[Step], reader: LogReader, where: str) -> Iterator[Record]:
+    """The records of steps; CorruptionError where one does not follow the one before it, or where the running hash,
+    which is ``chain`` after the commit ``after``, is not the one that the archive has there."""
+    expected = after + 1
+    for step in steps:
+        part = step.stretch.part
+        if part is not None and part.first_seq == expected and part.before != chain.hex():
+            raise CorruptionError(f"{where}: {part.where} is of another history than what comes before it")
+        for header, record in reader.records(step):
+            if header.seq != expected:
+                raise CorruptionError(
+                    f"{where}: commit {expected} is missing before {header.seq}; run `tiervdb verify`"
+                )
+            expected, chain = header.seq + 1, chain_next(chain, record)
+            yield header, record
+        if part is not None and part.last_seq == expected - 1 and part.after != chain.hex():
+            raise CorruptionError(f"{where}: {part.where} is of another history than what comes before it")
 
 
 def _name(stretch: Stretch) -> str:

@@ -11,19 +11,21 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
-from tiervdb.backup import archive_reader, holdings, leases, log_cover
+from tiervdb.backup import archive_reader, copied_log, holdings, leases, log_cover
 from tiervdb.backup.holdings import Holdings
 from tiervdb.backup.side_by_side import each
 from tiervdb.backup.vault import Vault
 from tiervdb.backup.wal_archive import PART_BYTES
-from tiervdb.errors import CorruptionError, ObjectExistsError
+from tiervdb.errors import CorruptionError, ObjectExistsError, ObjectNotFoundError
 from tiervdb.format import documents as local_documents
 from tiervdb.format import paths as local_paths
 from tiervdb.format import repository_paths as paths
 from tiervdb.format import wal_part
 from tiervdb.format.repository_documents import Lease, MergedHeader, PartHeader, RepositoryPin
+from tiervdb.storage.retention import retaining
 
 FEWEST = 8  # parts that are worth a merge
 YOUNG_US = 3_600_000_000  # younger parts stay: a writer looks where its archive ends at least so often
@@ -50,7 +52,8 @@ def run(vault: Vault, *, dry_run: bool) -> MergeResult:
     deleted = 0
     if not dry_run:
         groups = [group for group in groups if write(vault, group)]
-        deleted = delete_replaced(vault)
+        # Under Object Lock the next expiry retains what was merged, and deletes then.
+        deleted = delete_replaced(vault) if retaining(vault.store) is None else 0
     parts, size = sum(map(len, groups)), sum(part.length for group in groups for part in group)
     return MergeResult(parts, len(groups), size, deleted, dry_run)
 
@@ -70,7 +73,7 @@ def write(vault: Vault, group: Sequence[PartHeader]) -> bool:
     """Makes one object of some parts; False where they cannot be read."""
     try:
         records = b"".join(each(lambda part: archive_reader.body(vault, part), group, _AT_ONCE, "tiervdb-merge"))
-    except CorruptionError as error:
+    except (CorruptionError, ObjectNotFoundError) as error:
         _log.warning("%s: a part of the log is left unmerged: %s", vault.url, error)
         return False
     header = _header(vault, group, len(records))
@@ -84,31 +87,34 @@ def write(vault: Vault, group: Sequence[PartHeader]) -> bool:
 def delete_replaced(vault: Vault) -> int:
     """Deletes the parts that merged objects stand for, once these were read back; how many. Those of a timeline that a
     lease or pin names stay: it is looked for now that the merged objects are there."""
+    logs = log_cover.by_log(entry.key for entry in vault.store.list(paths.WAL))
+    replaced = {timeline: list(_replaced(vault, log)) for (timeline, _), log in logs.items()}
     holders: list[Lease | RepositoryPin] = [*leases.running(vault), *leases.pinned(vault)]
     protected = {timeline for holder in holders for timeline in holder.timelines}
-    logs = log_cover.by_log(entry.key for entry in vault.store.list(paths.WAL))
-    gone = [key for (timeline, _), log in logs.items() if timeline not in protected for key in _replaced(vault, log)]
+    gone = [key for timeline, keys in replaced.items() if timeline not in protected for key in keys]
     each(vault.store.delete, gone, _AT_ONCE, "tiervdb-merge")
     return len(gone)
 
 
 def _replaced(vault: Vault, log: Sequence[log_cover.LogKey]) -> Iterator[str]:
-    chosen = log_cover.cover(log)
-    left = sorted(set(log) - set(chosen), key=log_cover.span)
-    for merged in chosen:
-        first, last = log_cover.span(merged)
-        inside = [key for key in left if first <= log_cover.span(key)[0] and log_cover.span(key)[1] <= last]
-        if inside and _is_right(vault, merged):
-            yield from (key.key for key in inside)
+    """Those of a log whose records an object that stands for them is seen to hold."""
+    for merged, inside in log_cover.inside(log).items():
+        try:
+            yield from _agreeing(vault, merged, inside)
+        except (CorruptionError, ObjectNotFoundError) as error:
+            _log.warning("%s: the parts that %s stands for stay: %s", vault.url, merged.key, error)
 
 
-def _is_right(vault: Vault, key: log_cover.LogKey) -> bool:
-    try:
-        head = archive_reader.header(vault, key.key)
-        return head is not None and head.kind == "records" and bool(archive_reader.body(vault, head))
-    except CorruptionError as error:
-        _log.warning("%s: the parts that %s stands for stay: %s", vault.url, key.key, error)
-        return False
+def _agreeing(vault: Vault, merged: log_cover.LogKey, inside: Sequence[log_cover.LogKey]) -> Iterator[str]:
+    header = archive_reader.header(vault, merged.key)
+    if header is None:
+        return
+    heads = each(partial(archive_reader.header, vault), [key.key for key in inside], _AT_ONCE, "tiervdb-merge")
+    found = [head for head in heads if head is not None]
+    other = copied_log.differing(header, archive_reader.body(vault, header), found)
+    for head in other:
+        _log.warning("%s: %s holds other commits than %s, and stays", vault.url, head.key, merged.key)
+    yield from (head.key for head in found if head not in other)
 
 
 def _runs(parts: Sequence[PartHeader], now_us: int) -> Iterator[list[PartHeader]]:

@@ -154,8 +154,8 @@ class _Run:
 
     def _log(self, plan: RestorePlan, manifest: Manifest, identity: Identity) -> int:
         """Writes the log after the manifest; the commit time at its end."""
-        records = (record for step in plan.steps for record in self._reader.records(step))
-        checked = require_chain(manifest.chain, records, f"the log in {self._vault.url}")
+        where = f"the log in {self._vault.url}"
+        checked = require_chain(manifest.flushed_seq, manifest.chain, plan.steps, self._reader, where)
         time_us, seq = manifest.flushed_time_us, manifest.flushed_seq
         made = log_files.rebuilt(
             checked,

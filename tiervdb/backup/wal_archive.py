@@ -27,7 +27,7 @@ from tiervdb.format.wal_record import chain_next
 from tiervdb.storage.local_dir import LocalDir
 
 PART_BYTES = 64 << 20
-LOOK_AGAIN_US = 1_800_000_000  # after so long without contact; merged parts are twice as old (merging.YOUNG_US)
+LOOK_AGAIN_US = 1_800_000_000  # after so long without an answer; merged parts are twice as old (merging.YOUNG_US)
 _log = logging.getLogger("tiervdb")
 
 
@@ -74,7 +74,7 @@ class Archiver:
         self._position: ArchivePosition | None = None
         self._stopped: Exception | None = None
         self._completed_us = 0
-        self._contact_us = 0
+        self._told_us = 0  # when the store was last asked, and told where the archive stands
 
     @property
     def position(self) -> ArchivePosition | None:
@@ -125,32 +125,31 @@ class Archiver:
     # -- shipping
 
     def _ship(self, until: int | None) -> ArchivePosition:
-        position = self._known() or self._find()
+        position = self._position or self._find()
         end = self._source.fsynced() if until is None else until
         while position.seq < end:
-            position = self._next(position, end)
+            position = self._find() if self._is_stale() else self._next(position, end)
             self._position = position
         self._position = position
         return position
 
-    def _known(self) -> ArchivePosition | None:
-        """Where the archive stands, unless that was found out long ago: a machine may have slept since, or been set
+    def _is_stale(self) -> bool:
+        """Whether the store last told long ago where the archive stands: a machine may have slept since, or been set
         back, and the numbers that would tell may be merged by now."""
-        before, self._contact_us = self._contact_us, self._vault_of().clock.now_us()
-        return self._position if 0 <= self._contact_us - before <= LOOK_AGAIN_US else None
+        return not 0 <= self._vault_of().clock.now_us() - self._told_us <= LOOK_AGAIN_US
 
     def _find(self) -> ArchivePosition:
         """Where the archive stands, from its last part; this writer's epoch is taken before."""
         vault, source = self._vault_of(), self._source
+        asked_us = vault.clock.now_us()
         self._epoch_of()
         last = archive_reader.last_header(vault, source.timeline, source.shard)
-        if last is None:
-            return self._first(vault)
-        if last.kind == "fence":
+        if last is not None and last.kind == "fence":
             raise _fenced(vault, last)
-        position = ArchivePosition(last.n, last.last_seq, last.last_time_us, bytes.fromhex(last.after))
-        self._require_ours(vault, last)
-        return position
+        if last is not None:
+            self._require_ours(vault, last)
+        self._told_us = asked_us
+        return self._first(vault) if last is None else _after(last)
 
     def _first(self, vault: Vault) -> ArchivePosition:
         """Where an archive begins that has no part yet."""
@@ -192,11 +191,14 @@ class Archiver:
         key = paths.PartKey(source.timeline, source.shard, part.n).key
         head = vault.seal(f"{key}#head", local_documents.encode(part))
         data = wal_part.join(head, archive_reader.packed(vault, key, body))
+        asked_us = vault.clock.now_us()
         try:
             vault.store.put_if_absent(key, data)
+            position = _after(part)
         except ObjectExistsError:
-            return self._taken(vault, position, part.n)
-        return _after(part)
+            position = self._taken(vault, position, part.n)
+        self._told_us = asked_us
+        return position
 
     def _taken(self, vault: Vault, position: ArchivePosition, n: int) -> ArchivePosition:
         """The number is there: what does it hold?"""

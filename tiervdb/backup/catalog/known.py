@@ -93,15 +93,18 @@ class Known:
         """Reads what is new, and forgets what is gone. What is damaged is left out, aloud."""
         there = {found.key for prefix in _PREFIXES for found in vault.store.list(prefix)}
         self._forget(self.entries.keys() - there)
+        missing: set[str] = set()
         while True:
-            wanted = there - log_cover.superseded(there)
+            wanted = there - missing
+            wanted -= log_cover.superseded(wanted)
             new = wanted - self.entries.keys()
             for key, document in _read_all(vault, sorted(new)):
                 self.add(key, document)
-            broken = {key for key in new - self.entries.keys() if isinstance(paths.parse(key), paths.MergedKey)}
-            if not broken:
+            gone = {key for key in new - self.entries.keys() if key.startswith(paths.WAL)}
+            if not gone:
                 break
-            there -= broken  # the parts that it stands for may be there still
+            missing |= gone  # damaged, or merged since: what it stands for, or stands for it now, may be there
+            there |= {found.key for found in vault.store.list(paths.WAL)}
         self._forget(self.entries.keys() - wanted)
 
     def add(self, key: str, document: Document) -> None:
