@@ -45,10 +45,11 @@ def test_a_day_later_what_the_schedule_names_is_due_once(machine: Machine) -> No
     machine.took()
     machine.clock.advance(24 * 3600)
     agent.run_due()
-    assert sorted(machine.took()) == ["archive", "backup", "copy", "expire", "merge"]
+    assert "merge" in machine.ran
+    assert sorted(machine.took()) == ["archive", "backup", "copy", "expire"]
     machine.clock.advance(14 * 24 * 3600)  # asleep for two weeks: no storm
     agent.run_due()
-    assert sorted(machine.took()) == ["archive", "backup", "copy", "drill", "expire", "merge", "verify"]
+    assert sorted(machine.took()) == ["archive", "backup", "copy", "drill", "expire", "verify"]
     agent.close()
 
 

@@ -25,10 +25,10 @@ def is_possible(config: DatabaseConfiguration, job: str) -> bool:
     """Whether the configuration names what the job needs."""
     if not config.options["repository"]:
         return False
-    if job in {"archive", "snapshot", "backup"}:
-        return config.path is not None
     if job == "archive" and config.options["archive"] == "off":
         return False
+    if job in {"archive", "snapshot", "backup"}:
+        return config.path is not None
     if job == "merge":
         return bool(config.schedule["expire"])  # the same key must be one that may delete
     return job != "copy" or bool(config.offsite["url"])
