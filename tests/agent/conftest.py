@@ -57,7 +57,7 @@ class Machine:
         return self.outcomes.get(job, Outcome(f"{job} was done", None))
 
     def took(self) -> list[str]:
-        """The jobs that ran since this was asked last, but for merges: these are due each hour, whenever a test runs."""
+        """The jobs that ran since this was asked last, but for merges: one is due each hour."""
         ran, self.ran = self.ran, []
         return [job for job in ran if job != "merge"]
 
