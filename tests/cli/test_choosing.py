@@ -12,7 +12,9 @@ import typer.main
 
 import tiervdb
 from tests.cli.conftest import Ask, Run
+from tiervdb import Configuration, Key
 from tiervdb.cli.main import app
+from tiervdb.cli.repository import RepositoryChoice
 from tiervdb.errors import WrongKeyError
 
 SHARED = {"config", "key_file", "key_env", "key_command"}
@@ -194,3 +196,14 @@ def test_a_repository_of_another_is_not_copied_to_the_off_site_copy_of_this(
     run("copy", "--repository", "repository")
     assert (folder / "offsite").is_dir()
     assert "usable" in run("doctor", "offsite").stdout
+
+
+@pytest.mark.parametrize("key", [None, Key.env("SOME_KEY")])
+def test_a_repository_that_the_file_does_not_name_is_reached_by_its_credentials(folder: Path, key: Key | None) -> None:
+    stores = '[stores.s]\nurls = ["s3://other"]\nendpoint_url = "http://127.0.0.1:9"\n'
+    (folder / "tiervdb.toml").write_text(stores + FILE)
+    config = Configuration.load("tiervdb.toml")
+    found = RepositoryChoice("s3://other/r", config, None, key, url_said=True).repository
+    assert found.location.url == "s3://other/r"
+    assert found.location.storage_options == {"endpoint_url": "http://127.0.0.1:9"}
+    assert found.key == key

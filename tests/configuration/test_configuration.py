@@ -119,3 +119,14 @@ url = "s3://elsewhere/words"
     assert offsite is not None
     assert not offsite.location.storage_options
     assert "s3cr3t" not in repr(words)
+
+
+@pytest.mark.parametrize("named", ["s3://backups", "s3://backups/", "s3://backups/a"])
+def test_a_store_is_what_lies_in_it_and_not_what_begins_alike(tmp_path: Path, named: str) -> None:
+    text = f'[stores.s]\nurls = ["{named}"]\nregion = "eu-central-1"\n[databases.w]\npath = "w"\n'
+    config = configured(tmp_path, text)
+    place = named.rstrip("/")
+    for within in (place, f"{place}/", f"{place}/words"):
+        assert config.place(within).storage_options, within
+    for beside in (f"{place}-2", f"{place}-2/", f"{place}-2/words", "s3://backup"):
+        assert not config.place(beside).storage_options, beside

@@ -124,7 +124,7 @@ class RepositoryChoice:
             return self.database.repository()
         named = self.config.at(self.url, self.name)
         if named is None and self.url_said and not self.config_said:
-            return Repository(self.url)
+            return Repository(self.config.place(self.url))
         if named is None:
             whose = f"of {self.name!r} " if self.name is not None else ""
             raise InvalidInputError(

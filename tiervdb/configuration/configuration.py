@@ -166,9 +166,14 @@ def placed(url: str, stores: Stores, folder: Path) -> Store:
     """A URL, or a directory from ``folder``, with the credentials of the first store that names its beginning."""
     where = url if "://" in url else str(folder / Path(url).expanduser())
     for store in stores.values():
-        if any(url.startswith(prefix) for prefix in store["urls"]):
+        if any(_is_within(url, place) for place in store["urls"]):
             return Store(where, _credentials(store))
     return Store(where)
+
+
+def _is_within(url: str, place: str) -> bool:
+    """Whether it is that place or lies below: s3://bucket-2 does not lie in s3://bucket."""
+    return f"{url}/".startswith(f"{place.rstrip('/')}/")
 
 
 def comparable(url: str, folder: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,21 @@ from tiervdb.configuration import options
 from tiervdb.configuration.options import PARTS, Table
 
 NAME = re.compile(r"[A-Za-z0-9_-]+")
-_HEADER = re.compile(r"\s*\[+\s*([^\]]+?)\s*\]+")
-_KEY = re.compile(r"\s*([A-Za-z0-9_\"'.-]+)\s*=")
+_PIECE = re.compile(
+    r'''
+    """(?:[^"\\]|\\.|"{1,2}(?!"))*"{3,5}    # two quotes may stand before the closing three
+    | '{3}(?:[^']|'{1,2}(?!'))*'{3,5}
+    | "(?:[^"\\]|\\.)*"
+    | '[^']*'
+    | \#[^\n]*
+    | \n
+    | [\w-]+
+    | \S
+    ''',
+    re.VERBOSE | re.DOTALL,
+)
+_OPENING, _CLOSING = ("[", "{"), ("]", "}")
+_KEY = tuple[str, ...]  # its parts
 _TABLE = Mapping[str, Any]  # by option name
 
 
@@ -75,7 +88,7 @@ class _Reader:
     """Reads tables by their options, and collects what is wrong."""
 
     def __init__(self, source: str) -> None:
-        self._lines = dict(_lines(source))
+        self._lines = _lines(source)
         self.mistakes: list[Mistake] = []
 
     def file(self, data: dict[str, Any]) -> FileTables:
@@ -95,9 +108,11 @@ class _Reader:
             self._wrong("databases", "there is none; write [databases.NAME] with path and repository")
         return FileTables(agent, stores, databases, self._lines)
 
-    def table(self, where: str, given: Mapping[str, Any], table: Table, base: Mapping[str, Any] = {}) -> dict[str, Any]:
-        """Each option, as given, else as in ``base``, else by default."""
-        self._known(where, {k: v for k, v in given.items() if not isinstance(v, dict)}, tuple(table))
+    def table(
+        self, where: str, given: _TABLE, table: Table, base: Mapping[str, Any] = {}, parts: Iterable[str] = ()
+    ) -> dict[str, Any]:
+        """Each option, as given, else as in ``base``, else by default. ``parts``: tables that it may hold."""
+        self._known(where, given, (*table, *parts))
         found = {}
         for name, option in table.items():
             found[name] = base.get(name, option.default)
@@ -112,8 +127,7 @@ class _Reader:
         where = f"databases.{name}"
         if NAME.fullmatch(name) is None:
             self._wrong(where, "a name consists of letters, digits, - and _")
-        self._known(where, {k: v for k, v in given.items() if isinstance(v, dict)}, tuple(PARTS))
-        own = self.table(where, given, options.DATABASE)
+        own = self.table(where, given, options.DATABASE, parts=PARTS)
         parts = {
             part: self.table(f"{where}.{part}", self._part(given, part, where), table, defaults[part])
             for part, table in PARTS.items()
@@ -159,16 +173,62 @@ def line_of(lines: Mapping[str, int], key: str) -> int:
     return 0
 
 
-def _lines(source: str) -> Iterator[tuple[str, int]]:
-    """The line of each table and key: tomllib does not tell."""
-    table = ""
-    for number, line in enumerate(source.splitlines(), start=1):
-        if header := _HEADER.match(line):
-            table = _dotted(header[1])
-            yield table, number
-        elif key := _KEY.match(line):
-            yield f"{table}.{_dotted(key[1])}".lstrip("."), number
+def _lines(source: str) -> dict[str, int]:
+    """The first line of each table and key, dotted: tomllib does not tell. ``source``: what tomllib has accepted."""
+    own: dict[str, int] = {}
+    implied: dict[str, int] = {}  # [a.b] makes a table a, whose own header may come later
+    for key, line in _keys(source):
+        own.setdefault(".".join(key), line)
+        for end in range(1, len(key)):
+            implied.setdefault(".".join(key[:end]), line)
+    return implied | own
 
 
-def _dotted(text: str) -> str:
-    return ".".join(part.strip().strip("\"'") for part in text.split("."))
+def _keys(source: str) -> Iterator[tuple[_KEY, int]]:
+    table: _KEY = ()
+    for statement in _statements(source):
+        first, line = statement[0]
+        if first == "[":
+            table = _names(piece for piece, _ in statement)
+            yield table, line
+        else:
+            yield from _assigned(table, statement)
+
+
+def _statements(source: str) -> Iterator[list[tuple[str, int]]]:
+    """The pieces of each, with their lines. A newline ends it, but not one within brackets or a string."""
+    statement: list[tuple[str, int]] = []
+    depth, line = 0, 1
+    for found in _PIECE.finditer(source + "\n"):
+        piece = found[0]
+        if piece == "\n" and depth == 0 and statement:
+            yield statement
+            statement = []
+        elif piece != "\n" and not piece.startswith("#"):
+            statement.append((piece, line))
+            depth += (piece in _OPENING) - (piece in _CLOSING)
+        line += piece.count("\n")
+
+
+def _assigned(table: _KEY, statement: list[tuple[str, int]]) -> Iterator[tuple[_KEY, int]]:
+    """The key of an assignment, and those of the inline tables in its value."""
+    holders, key = [table], table
+    names: list[str] = []  # what may turn out to be a key
+    for piece, line in statement:
+        if piece == "=":
+            key = holders[-1] + _names(names)
+            yield key, line
+        elif piece in _OPENING:
+            holders.append(key)
+        elif piece in _CLOSING:
+            key = holders.pop()
+        elif piece != ",":
+            names.append(piece)
+            continue
+        names = []
+
+
+def _names(pieces: Iterable[str]) -> _KEY:
+    """Without dots and brackets, and quoted ones as what they mean."""
+    names = (piece for piece in pieces if piece not in {".", *_OPENING, *_CLOSING})
+    return tuple(tomllib.loads(f"name = {name}")["name"] if name[0] in "\"'" else name for name in names)
