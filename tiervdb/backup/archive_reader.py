@@ -48,7 +48,7 @@ def headers(vault: Vault, timeline: str, shard: int, damaged: Damaged | None = N
 
 
 def last_header(vault: Vault, timeline: str, shard: int) -> PartHeader | None:
-    """The head of the part with the highest number; None if there is none."""
+    """The head of the part with the highest number, which is never a merged one; None if there is none."""
     found = _listed(vault, timeline, shard)
     last = max((key for key in found if isinstance(key, paths.PartKey)), key=lambda key: key.n, default=None)
     return None if last is None else _header(vault, found[last])

@@ -45,7 +45,8 @@ class CopyResult:
 
 
 def copy(source: Vault, target: Vault, wish: CopyWish) -> CopyResult:
-    """Copies what is listed in ``source`` and not in ``target``.
+    """Copies what is listed in ``source`` and not in ``target``. Small parts of the target's log that a merged object
+    stands for now are deleted there, where its key may.
 
     ArchiveConflictError if the target went another way since. CorruptionError if something is damaged at the source or
     does not come back as it was, after all else was copied; what was copied stays, and the next run goes on.

@@ -78,10 +78,6 @@ class Hydrator:
         self._finished = threading.Lock()
 
     @property
-    def missing_files(self) -> int:
-        return len(self._local.hydration.names)
-
-    @property
     def missing_bytes(self) -> int:
         return self._local.hydration.missing_bytes
 

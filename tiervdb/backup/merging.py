@@ -14,21 +14,21 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 
-from tiervdb.backup import archive_reader, copied_log, holdings, leases, log_cover
+from tiervdb.backup import archive_reader, copied_log, expiry, holdings, leases, log_cover
 from tiervdb.backup.holdings import Holdings
 from tiervdb.backup.side_by_side import each
 from tiervdb.backup.vault import Vault
-from tiervdb.backup.wal_archive import PART_BYTES
+from tiervdb.backup.wal_archive import LOOK_AGAIN_US, PART_BYTES
 from tiervdb.errors import CorruptionError, ObjectExistsError, ObjectNotFoundError
 from tiervdb.format import documents as local_documents
 from tiervdb.format import paths as local_paths
 from tiervdb.format import repository_paths as paths
 from tiervdb.format import wal_part
-from tiervdb.format.repository_documents import Lease, MergedHeader, PartHeader, RepositoryPin
+from tiervdb.format.repository_documents import MergedHeader, PartHeader
 from tiervdb.storage.retention import retaining
 
 FEWEST = 8  # parts that are worth a merge
-YOUNG_US = 3_600_000_000  # younger parts stay: a writer looks where its archive ends at least so often
+YOUNG_US = 2 * LOOK_AGAIN_US  # younger parts stay; so two clocks may differ by half of it
 _AT_ONCE = 32
 _log = logging.getLogger("tiervdb")
 
@@ -89,8 +89,7 @@ def delete_replaced(vault: Vault) -> int:
     lease or pin names stay: it is looked for now that the merged objects are there."""
     logs = log_cover.by_log(entry.key for entry in vault.store.list(paths.WAL))
     replaced = {timeline: list(_replaced(vault, log)) for (timeline, _), log in logs.items()}
-    holders: list[Lease | RepositoryPin] = [*leases.running(vault), *leases.pinned(vault)]
-    protected = {timeline for holder in holders for timeline in holder.timelines}
+    protected = expiry.protected_by(leases.running(vault), leases.pinned(vault)).timelines
     gone = [key for timeline, keys in replaced.items() if timeline not in protected for key in keys]
     each(vault.store.delete, gone, _AT_ONCE, "tiervdb-merge")
     return len(gone)

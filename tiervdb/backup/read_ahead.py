@@ -8,8 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 Bytes = bytes | memoryview
-AHEAD = 32
-AHEAD_BYTES = 64 << 20
+AHEAD = 32  # objects on their way at most
+AHEAD_BYTES = 64 << 20  # of them
 
 
 class ReadAhead:

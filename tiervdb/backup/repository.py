@@ -317,8 +317,9 @@ class Repository:
     ) -> CopyResult:
         """Copies what is listed into another repository, which is made if there is none; only what is missing there.
 
-        All of it is read back, and can be restored from there alone. ``url``: or a ``Repository`` with credentials or
-        another key, which need not exist yet. Raises ArchiveConflictError if that one went another way since.
+        All of it is read back, and can be restored from there alone. Small parts of the log there that a merged object
+        stands for now are deleted. ``url``: or a ``Repository`` with credentials or another key, which need not exist
+        yet. Raises ArchiveConflictError if that one went another way since.
         """
         target = url if isinstance(url, Repository) else Repository(url, clock=self._clock, rng=self._rng)
         wish = CopyWish(_limits(limits), progress, self._cold_store)

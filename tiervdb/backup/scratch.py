@@ -42,7 +42,7 @@ class Scratch:
         self._lock = OsDir(self.path).lock(_LOCK)
 
     def keep(self) -> None:
-        """It stays, and is no longer a drill's."""
+        """It stays, and no later one sweeps it away."""
         self._release()
         with suppress(FileNotFoundError):
             (self.path / _LOCK).unlink()

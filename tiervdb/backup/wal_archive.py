@@ -27,7 +27,7 @@ from tiervdb.format.wal_record import chain_next
 from tiervdb.storage.local_dir import LocalDir
 
 PART_BYTES = 64 << 20
-LOOK_AGAIN_US = 1_800_000_000  # after so long without an answer; merged parts are twice as old (merging.YOUNG_US)
+LOOK_AGAIN_US = 1_800_000_000  # a writer that was told nothing for so long looks first where its archive ends
 _log = logging.getLogger("tiervdb")
 
 

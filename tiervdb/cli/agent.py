@@ -35,7 +35,7 @@ def agent(
     once: Annotated[bool, typer.Option("--once", help="Do what is due, and end: for cron.")] = False,
     json: Json = False,
 ) -> None:
-    """Keep databases safe by schedule: archive, back up, verify, drill, expire, copy. One JSON line an event."""
+    """Keep databases safe by schedule: archive, back up, verify, drill, expire, merge, copy. One JSON line an event."""
     loaded = Configuration.load(config)
     _log_to_stderr()
     clock = SystemClock()

@@ -15,7 +15,7 @@ from tiervdb.segment import cold_search, merge
 from tiervdb.segment.segment import Candidates, SearchRequest, SearchTally
 from tiervdb.types import Column, Distances, Mask, Rows, Vectors
 
-ALONE_FLOATS = 4_000_000  # sources with fewer floats to scan are not worth a thread
+_ALONE_ROWS = 40_000  # rows times queries: a source with fewer is not worth a thread
 
 
 class SearchOutcome(msgspec.Struct, frozen=True):
@@ -152,7 +152,7 @@ def _side_by_side(
 def _is_large(source: Source, queries: int) -> bool:
     if not isinstance(source, SegmentSource):
         return False
-    return source.segment.remote or source.rows * queries > ALONE_FLOATS // 100
+    return source.segment.remote or source.rows * queries > _ALONE_ROWS
 
 
 def _merge(answers: _Answers, queries: int, k: int, tally: SearchTally) -> SearchOutcome:

@@ -27,7 +27,6 @@ PIN_DIR = "pins"
 INTENT_DIR = "intents"
 LOG_DIR = "log"
 COLD_DIR = "cold"
-CACHE_DIR = "cache"
 SKETCH_DIR = "sketches"
 TMP_DIR = "tmp"
 STORE = "store.json"  # in a cold store: what is known of it

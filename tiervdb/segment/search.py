@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 _CHUNK_FLOATS = 8_000_000  # vectors compared at once in an exact scan
 _ALONE = 8  # queries from which several threads are worth it
 _GRAPH_SPARE = 6  # candidates whose true distance is computed beyond k: hnswlib's own are float32
-_ALL_LISTS_GROWTH = 4
 
 
 def search(
