@@ -204,7 +204,7 @@ WORKS = {"backup": back_up, "copy": copy, "restore": restore, "replay": replay}
 def test_two_switches(race: Race, work: Work) -> None:
     calls = run(race, work, [])
     check(race)
-    for plan in two_switches(calls, stride=9):
+    for plan in two_switches(calls, stride=17):
         run(race, work, plan)
         check(race)
 
@@ -212,7 +212,7 @@ def test_two_switches(race: Race, work: Work) -> None:
 @pytest.mark.parametrize("work", WORKS.values(), ids=WORKS)
 def test_random_orders(race: Race, work: Work) -> None:
     chance = random.Random(3)
-    for _ in range(20):
+    for _ in range(12):
         plan = [(chance.choice(["work", "expire"]), chance.randrange(1, 8)) for _ in range(30)]
         run(race, work, plan)
         check(race)
