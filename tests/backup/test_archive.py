@@ -11,7 +11,7 @@ import tiervdb
 from tests.backup.conftest import World, create, ids_of, put
 from tests.backup.test_backup import made, use_faulty
 from tests.support.faulty_store import FaultyStore
-from tiervdb.backup import archive_reader, opened, wal_archive
+from tiervdb.backup import archive_reader, opened, part_object, wal_archive
 from tiervdb.backup.repository import Repository
 from tiervdb.backup.values import RestoreResult
 from tiervdb.database.database import Database
@@ -101,7 +101,7 @@ def test_other_records_under_our_number_are_a_hard_stop(world: World, db: Databa
 
     key = PartKey(mine.timeline, 0, mine.n + 1).key
     other = replace(mine, n=mine.n + 1, first_seq=4, last_seq=4, before=mine.after, after="ff" * 32)
-    vault.store.put(key, wal_part.join(documents.encode(other), archive_reader.packed(vault, key, b"")))
+    vault.store.put(key, wal_part.join(documents.encode(other), part_object.packed(vault, key, b"")))
     for _ in range(2):
         with pytest.raises(ArchiveConflictError, match="holds other commits"):
             db.archive()

@@ -279,6 +279,22 @@ def test_a_copy_of_merged_parts_beside_its_own(world: World, db: Database) -> No
     assert spans(world, "offsite")[-1] == spans(world)[-1]
 
 
+def test_under_object_lock_only_an_expiry_deletes_parts(
+    world: World, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a merge by itself nor a copy does: what was merged is not retained yet."""
+    monkeypatch.setattr(merging, "retaining", lambda store: store)
+    made(db)
+    grow(world, db, 12)
+    copied(world)
+    grow(world, db, 12, first=2000)
+    assert world.repository().merge_log(dry_run=False).deleted == 0
+    copied(world)
+    assert [len(log_keys(world, name)) for name in ("repository", "offsite")] == [26, 15]
+    world.repository().expire(Policy(require_restorable=None, lock=None), dry_run=False)
+    assert len(log_keys(world)) == 2
+
+
 def test_a_copy_that_is_merged_for_itself(world: World, db: Database) -> None:
     made(db)
     grow(world, db, 12)

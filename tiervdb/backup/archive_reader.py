@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
+from tiervdb.backup import part_object
 from tiervdb.backup.log_cover import LogKey, cover, span
 from tiervdb.backup.side_by_side import each
 from tiervdb.backup.vault import Damaged, Vault
 from tiervdb.engine.log_files import split as split_records
 from tiervdb.errors import CorruptionError, ObjectNotFoundError
-from tiervdb.format import frames, wal_part
-from tiervdb.format import repository_documents as documents
 from tiervdb.format import repository_paths as paths
-from tiervdb.format.frames import Checksum, FrameReader
+from tiervdb.format import wal_part
 from tiervdb.format.repository_documents import PartHeader
 from tiervdb.format.wal_record import chain_next
 from tiervdb.storage.object_store import ByteRange, ObjectStat
@@ -54,7 +53,7 @@ def last_header(vault: Vault, timeline: str, shard: int) -> PartHeader | None:
     return None if last is None else _header(vault, found[last])
 
 
-def stand(vault: Vault, timeline: str, shard: int, parts: Iterable[PartHeader]) -> bool:
+def are_current(vault: Vault, timeline: str, shard: int, parts: Iterable[PartHeader]) -> bool:
     """Whether all of these are there still, and no merged object stands for one of them."""
     chosen = {key.key for key in cover(_listed(vault, timeline, shard))}
     return all(part.key in chosen for part in parts)
@@ -90,24 +89,12 @@ def _body(vault: Vault, part: PartHeader) -> bytes:
     key = part.key
     name = f"{vault.url}/{key}"
     head, sealed = wal_part.split(vault.store.get(key), name)
-    found = _decode(vault, key, head)
+    found = part_object.head(vault, key, head)
     if found != part:
         raise CorruptionError(f"{name} is not the part that was listed; run `tiervdb verify`")
-    records = unpacked(vault, key, sealed, found)
+    records = part_object.unpacked(vault, key, sealed, found)
     _check(records, found, name)
     return records
-
-
-def packed(vault: Vault, key: str, records: bytes) -> bytes:
-    """Records as the body of a part: one frame sequence, compressed, then sealed where the repository is."""
-    return vault.seal(f"{key}#body", frames.encode(records, "zstd", Checksum()))
-
-
-def unpacked(vault: Vault, key: str, sealed: memoryview, part: PartHeader) -> bytes:
-    """What ``packed`` packed."""
-    data = vault.unseal(f"{key}#body", bytes(sealed))
-    reader = FrameReader(part.length, len(data), "zstd", Checksum(), f"{vault.url}/{key}")
-    return b"".join(reader.decode_all(data))
 
 
 def _standing_for(vault: Vault, part: PartHeader) -> PartHeader | None:
@@ -151,14 +138,7 @@ def _header(vault: Vault, entry: ObjectStat) -> PartHeader:
     if end > len(start):
         (start,) = vault.store.get_ranges(entry.key, [ByteRange(0, min(entry.size, end))])
     head, _ = wal_part.split(start[:end], name)
-    found = _decode(vault, entry.key, head)
+    found = part_object.head(vault, entry.key, head)
     if found.key != entry.key:
         raise CorruptionError(f"{name} holds part {found.n} of timeline {found.timeline}: it was moved or swapped")
     return found
-
-
-def _decode(vault: Vault, key: str, head: bytes) -> PartHeader:
-    plain, name = vault.unseal(f"{key}#head", head), f"{vault.url}/{key}"
-    if isinstance(paths.parse(key), paths.MergedKey):
-        return documents.decode_merged_header(plain, name)
-    return documents.decode_part_header(plain, name)

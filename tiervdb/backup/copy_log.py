@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from tiervdb.backup import archive_reader, copied_log
+from tiervdb.backup import archive_reader, copied_log, part_object
 from tiervdb.backup.leases import Renew
 from tiervdb.backup.pace import Pace
-from tiervdb.backup.side_by_side import each
+from tiervdb.backup.side_by_side import batches, each
 from tiervdb.backup.vault import Vault
 from tiervdb.backup.wal_archive import PART_BYTES
 from tiervdb.errors import ArchiveConflictError, CorruptionError, ObjectExistsError
-from tiervdb.format import documents as local_documents
-from tiervdb.format import wal_part
 from tiervdb.format.repository_documents import PartHeader
+
+_Missing = tuple[PartHeader, Sequence[PartHeader]]  # a part, and what the target has of its numbers
 
 
 @dataclass(frozen=True)
 class LogCopied:
     """``damage``: why some parts were not copied."""
 
-    parts: int = 0
-    damage: tuple[CorruptionError, ...] = ()
+    parts: int
+    damage: tuple[CorruptionError, ...]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class LogCopier:
     parallel: int
     pace: Pace
     renew: Renew
-    bases: Sequence[int] = field(default=())
+    bases: Sequence[int]
 
     def copy(self, timeline: str, shard: int) -> LogCopied:
         """Parts that the target does not have. ArchiveConflictError if it went another way."""
@@ -48,10 +48,8 @@ class LogCopier:
             damage += [e for e in each(self._try, batch, self.parallel, "tiervdb-copy-log") if e is not None]
         return LogCopied(len(missing) - (len(damage) - len(unreadable)), tuple(damage))
 
-    def _missing(
-        self, every: Sequence[PartHeader], have: Sequence[PartHeader]
-    ) -> Iterator[tuple[PartHeader, Sequence[PartHeader]]]:
-        """Parts to copy, each with what the target has of its numbers."""
+    def _missing(self, every: Sequence[PartHeader], have: Sequence[PartHeader]) -> Iterator[_Missing]:
+        """Parts to copy."""
         ends = [other.through for other in have]
         for part in every:
             first = bisect_left(ends, part.n)
@@ -71,7 +69,7 @@ class LogCopier:
         lacking = min(part.last_seq, have[0].first_seq - 1)
         return lacking <= min(self.bases) and (part.through < have[0].n or copied_log.holds(inside, part, have[0].n))
 
-    def _try(self, wanted: tuple[PartHeader, Sequence[PartHeader]]) -> CorruptionError | None:
+    def _try(self, wanted: _Missing) -> CorruptionError | None:
         try:
             self._part(*wanted)
         except CorruptionError as error:
@@ -83,11 +81,10 @@ class LogCopier:
         body = b"" if part.kind != "records" else archive_reader.body(self.source, part)
         if copied_log.differing(part, body, inside):
             raise self._conflict(part.where)
-        packed = archive_reader.packed(self.target, key, body) if part.kind == "records" else b""
-        head = self.target.seal(f"{key}#head", local_documents.encode(part))
-        self.pace.request(len(packed))
+        data = part_object.encode(self.target, part, body)
+        self.pace.request(len(data))
         try:
-            self.target.store.put_if_absent(key, wal_part.join(head, packed))
+            self.target.store.put_if_absent(key, data)
         except ObjectExistsError as error:
             there = archive_reader.header(self.target, key)
             if there is None or not copied_log.agree(part, [there]):
@@ -100,17 +97,7 @@ class LogCopier:
         return copied_log.conflict(what, self.source.url, self.target.url)
 
 
-def _batches(
-    missing: Sequence[tuple[PartHeader, Sequence[PartHeader]]], most: int
-) -> Iterator[list[tuple[PartHeader, Sequence[PartHeader]]]]:
+def _batches(missing: Sequence[_Missing], most: int) -> Iterator[Sequence[_Missing]]:
     """Some at once; the first alone, for a target that has later parts only looks as if an expiry had been there."""
-    batch: list[tuple[PartHeader, Sequence[PartHeader]]] = []
-    size = 0
-    for number, (part, inside) in enumerate(missing):
-        if batch and (number == 1 or len(batch) == most or size + part.length > PART_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append((part, inside))
-        size += part.length
-    if batch:
-        yield batch
+    yield missing[:1]
+    yield from batches(missing[1:], lambda wanted: wanted[0].length, PART_BYTES, most)

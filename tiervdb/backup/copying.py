@@ -64,7 +64,7 @@ def copy(source: Vault, target: Vault, wish: CopyWish) -> CopyResult:
         for timeline in held.archived:
             run.log(held, timeline)
         with suppress(StoreRefusedError):  # a key that may not delete: the next expiry there does it
-            merging.delete_replaced(target)
+            merging.delete_unless_locked(target)
         run.require_whole()
         return CopyResult(len(new), len(held.backups) - len(new), run.objects.copied, run.objects.bytes, run.parts)
 
@@ -121,7 +121,8 @@ class _Run:
         copier = LogCopier(self._source, self._target, limits.parallel, self.objects.pace, renew, bases)
         done = copier.copy(timeline, holdings.SHARD)
         self.parts += done.parts
-        self._damage += [error for error in done.damage if str(error) not in set(map(str, self._damage))]
+        known = set(map(str, self._damage))
+        self._damage += [error for error in done.damage if str(error) not in known]
         complete = held.archived[timeline].complete
         if complete is not None and not done.damage:
             self._target.replace(paths.CompleteKey(timeline, holdings.SHARD).key, complete)

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import numpy as np
 
-from tiervdb.backup import expiry, holdings, holds, leases, listing, locking, merging, retention, windows
+from tiervdb.backup import expiry, holdings, holds, listing, locking, merging, retention, windows
 from tiervdb.backup.catalog import publishing
 from tiervdb.backup.catalog.facts import Facts
 from tiervdb.backup.expiry import Protected
@@ -95,7 +95,7 @@ def run(vault: Vault, what: Policy | Named, cold: Callable[[str], ObjectStore]) 
 
     Raises what ``plan`` raises, and CorruptionError where something cannot be read: expiry fails closed.
     """
-    _protected(vault)  # all of this must be readable before anything is unlisted
+    expiry.protected(vault)  # all of this must be readable before anything is unlisted
     held = holdings.read(vault)
     decided = decide(held, what, holds.held_backups(held.backups, holds.every(vault)), vault.clock.now_us())
     sizes = {found.key: found.size for found in vault.store.list(paths.DATA)}
@@ -110,17 +110,13 @@ def run(vault: Vault, what: Policy | Named, cold: Callable[[str], ObjectStore]) 
         if backup.id in decided.expiring:
             expiry.unlist(vault, [backup], why[backup.id])
     gone = _without_held(vault, [backup for backup in held.backups if backup.id in decided.expiring])
-    read = _protected(vault).backups  # after: whoever reads takes a lease first, and looks then
+    read = expiry.protected(vault).backups  # after: whoever reads takes a lease first, and looks then
     release_references([backup for backup in gone if backup.id not in read], cold)
     swept = expiry.sweep(vault, decided.log_from)
     merging.delete_replaced(vault)
     _sweep_catalogs(vault)
     size = sum(sizes.get(key, 0) for key in swept.objects)
     return _result(decided, len(swept.objects), size, len(swept.parts), dry_run=False, merged=merged, locked=locked)
-
-
-def _protected(vault: Vault) -> Protected:
-    return expiry.protected_by(leases.running(vault), leases.pinned(vault))
 
 
 def _without_held(vault: Vault, unlisted: Sequence[BackupDocument]) -> list[BackupDocument]:

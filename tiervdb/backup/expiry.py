@@ -110,6 +110,11 @@ def _planned(vault: Vault, uploaders: Mapping[str, Sequence[str]], log_from: Map
     return plan(held, uploaders, known, protected, ended, log_from)
 
 
+def protected(vault: Vault) -> Protected:
+    """What the leases and pins that are there now hold."""
+    return protected_by(leases.running(vault), leases.pinned(vault))
+
+
 def protected_by(running: Sequence[Lease], pins: Sequence[RepositoryPin]) -> Protected:
     """What these hold."""
     holders: list[Lease | RepositoryPin] = [*running, *pins]

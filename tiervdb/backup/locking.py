@@ -23,9 +23,9 @@ def extend(vault: Vault, held: Holdings, kept: Holdings, until_us: int) -> int:
     store = retaining(vault.store)
     if store is None:
         return 0
-    going = set(_part_keys(held)) - set(_part_keys(kept))
-    going |= log_cover.superseded(entry.key for entry in vault.store.list(paths.WAL))
-    keys = {*_keys(kept), *_listed(vault, going)}
+    listed = set(_listed(vault))
+    going = set(_part_keys(held)) - set(_part_keys(kept)) | log_cover.superseded(listed)
+    keys = {*_keys(kept), *(listed - going)}
     _retain_all(store, sorted(keys), until_us, vault.url)
     return len(keys)
 
@@ -60,7 +60,7 @@ def _part_keys(found: Holdings) -> Iterator[str]:
         yield from (part.key for part in archived.parts)
 
 
-def _listed(vault: Vault, going: set[str]) -> Iterator[str]:
-    """Keys and holds; the log with its fences, which no plan names, but for what goes."""
+def _listed(vault: Vault) -> Iterator[str]:
+    """Keys and holds; the log with its fences, which no plan names."""
     for prefix in (paths.KEYS, paths.HOLDS, paths.WAL):
-        yield from (entry.key for entry in vault.store.list(prefix) if entry.key not in going)
+        yield from (entry.key for entry in vault.store.list(prefix))

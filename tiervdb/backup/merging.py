@@ -14,16 +14,14 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 
-from tiervdb.backup import archive_reader, copied_log, expiry, holdings, leases, log_cover
+from tiervdb.backup import archive_reader, copied_log, expiry, holdings, log_cover, part_object
 from tiervdb.backup.holdings import Holdings
-from tiervdb.backup.side_by_side import each
+from tiervdb.backup.side_by_side import batches, each
 from tiervdb.backup.vault import Vault
 from tiervdb.backup.wal_archive import LOOK_AGAIN_US, PART_BYTES
 from tiervdb.errors import CorruptionError, ObjectExistsError, ObjectNotFoundError
-from tiervdb.format import documents as local_documents
 from tiervdb.format import paths as local_paths
 from tiervdb.format import repository_paths as paths
-from tiervdb.format import wal_part
 from tiervdb.format.repository_documents import MergedHeader, PartHeader
 from tiervdb.storage.retention import retaining
 
@@ -52,8 +50,7 @@ def run(vault: Vault, *, dry_run: bool) -> MergeResult:
     deleted = 0
     if not dry_run:
         groups = [group for group in groups if write(vault, group)]
-        # Under Object Lock the next expiry retains what was merged, and deletes then.
-        deleted = delete_replaced(vault) if retaining(vault.store) is None else 0
+        deleted = delete_unless_locked(vault)
     parts, size = sum(map(len, groups)), sum(part.length for group in groups for part in group)
     return MergeResult(parts, len(groups), size, deleted, dry_run)
 
@@ -66,7 +63,12 @@ def plan_all(held: Holdings, now_us: int) -> list[tuple[PartHeader, ...]]:
 def plan(parts: Sequence[PartHeader], now_us: int) -> list[tuple[PartHeader, ...]]:
     """What to merge of a timeline's log, given in order: neighbours, together not larger than a part may be, of which
     none is most of the whole, so that no record is written again often. Its last number stays. Pure."""
-    return [group for run in _runs(parts[:-1], now_us) for batch in _batches(run) for group in _worth(batch)]
+    return [
+        group
+        for run in _runs(parts[:-1], now_us)
+        for batch in batches(run, _length, PART_BYTES)
+        for group in _worth(batch)
+    ]
 
 
 def write(vault: Vault, group: Sequence[PartHeader]) -> bool:
@@ -77,11 +79,14 @@ def write(vault: Vault, group: Sequence[PartHeader]) -> bool:
         _log.warning("%s: a part of the log is left unmerged: %s", vault.url, error)
         return False
     header = _header(vault, group, len(records))
-    head = vault.seal(f"{header.key}#head", local_documents.encode(header))
-    data = wal_part.join(head, archive_reader.packed(vault, header.key, records))
     with suppress(ObjectExistsError):  # made by another merge, or by this one, whose reply was lost
-        vault.store.put_if_absent(header.key, data)
+        vault.store.put_if_absent(header.key, part_object.encode(vault, header, records))
     return True
+
+
+def delete_unless_locked(vault: Vault) -> int:
+    """As ``delete_replaced``; nothing under Object Lock, where an expiry retains what was merged before it deletes."""
+    return delete_replaced(vault) if retaining(vault.store) is None else 0
 
 
 def delete_replaced(vault: Vault) -> int:
@@ -89,7 +94,7 @@ def delete_replaced(vault: Vault) -> int:
     lease or pin names stay: it is looked for now that the merged objects are there."""
     logs = log_cover.by_log(entry.key for entry in vault.store.list(paths.WAL))
     replaced = {timeline: list(_replaced(vault, log)) for (timeline, _), log in logs.items()}
-    protected = expiry.protected_by(leases.running(vault), leases.pinned(vault)).timelines
+    protected = expiry.protected(vault).timelines
     gone = [key for timeline, keys in replaced.items() if timeline not in protected for key in keys]
     each(vault.store.delete, gone, _AT_ONCE, "tiervdb-merge")
     return len(gone)
@@ -133,16 +138,8 @@ def _follows(before: PartHeader, part: PartHeader) -> bool:
     return part.n == before.through + 1 and part.first_seq == before.last_seq + 1 and part.before == before.after
 
 
-def _batches(run: Sequence[PartHeader]) -> Iterator[list[PartHeader]]:
-    batch: list[PartHeader] = []
-    size = 0
-    for part in run:
-        if size + part.length > PART_BYTES:
-            yield batch
-            batch, size = [], 0
-        batch.append(part)
-        size += part.length
-    yield batch
+def _length(part: PartHeader) -> int:
+    return part.length
 
 
 def _worth(batch: Sequence[PartHeader]) -> list[tuple[PartHeader, ...]]:

@@ -260,7 +260,7 @@ def as_listed(vault: Vault, plan: RestorePlan) -> RestorePlan:
         if step.stretch.part is not None:
             parts.setdefault(step.stretch.part.timeline, []).append(step.stretch.part)
     shard = shard_of(plan.backup).shard
-    if all(archive_reader.stand(vault, timeline, shard, some) for timeline, some in parts.items()):
+    if all(archive_reader.are_current(vault, timeline, shard, some) for timeline, some in parts.items()):
         return plan
     return restore_plan.with_log_of(holdings.readable(vault)[0], plan)
 

@@ -11,16 +11,14 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tiervdb.backup import archive_reader
+from tiervdb.backup import archive_reader, part_object
 from tiervdb.backup.vault import Vault
 from tiervdb.engine import log_files
 from tiervdb.engine.log_files import Record
 from tiervdb.engine.log_tail import LogTail
 from tiervdb.errors import ArchiveConflictError, FencedError, ObjectExistsError
-from tiervdb.format import documents as local_documents
 from tiervdb.format import paths as local_paths
 from tiervdb.format import repository_paths as paths
-from tiervdb.format import wal_part
 from tiervdb.format.manifest import Manifest
 from tiervdb.format.repository_documents import CompleteThrough, PartHeader, PartKind, RepositoryEpoch
 from tiervdb.format.wal_record import chain_next
@@ -188,12 +186,10 @@ class Archiver:
             part, body = _part(vault, source, epoch, position, records)
         else:
             part, body = _gap(vault, source, epoch, position, source.beginning()), b""
-        key = paths.PartKey(source.timeline, source.shard, part.n).key
-        head = vault.seal(f"{key}#head", local_documents.encode(part))
-        data = wal_part.join(head, archive_reader.packed(vault, key, body))
+        data = part_object.encode(vault, part, body)
         asked_us = vault.clock.now_us()
         try:
-            vault.store.put_if_absent(key, data)
+            vault.store.put_if_absent(part.key, data)
             position = _after(part)
         except ObjectExistsError:
             position = self._taken(vault, position, part.n)
@@ -230,10 +226,8 @@ def write_fence(
         seq, time_us = max((position.seq, position.time_us), backed_up)
         end = seq, time_us, position.chain
         fence = _header_of(vault, "fence", database_id, timeline, shard, epoch, position, *end, 0)
-        key = paths.PartKey(timeline, shard, fence.n).key
-        head = vault.seal(f"{key}#head", local_documents.encode(fence))
         try:
-            vault.store.put_if_absent(key, wal_part.join(head, b""))
+            vault.store.put_if_absent(fence.key, part_object.encode(vault, fence))
         except ObjectExistsError:
             continue
         return fence

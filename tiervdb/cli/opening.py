@@ -59,8 +59,8 @@ class Opening:
 
     def open(self, **how: Any) -> tiervdb.Database:
         """As the command line and the configuration say, and ``how``."""
-        archive = {} if self.database is None else {"archive": self.database.options["archive"]}
-        return tiervdb.open(self.path, **{**self._places(), **archive, **how})
+        given = {**self._places(), **how}
+        return tiervdb.open(self.path, **given) if self.database is None else self.database.open(**given)
 
     def writing(self) -> tiervdb.Database:
         """For writing: it must exist, and nobody else may write to it."""

@@ -145,8 +145,7 @@ class Configuration:
         """The database whose repository this is; None if it is nobody's."""
         wanted = comparable(url, Path.cwd())
         for database in self.databases.values():
-            named = database.options["repository"]
-            if named and comparable(named, database.folder) == wanted:
+            if _is_at(database.options["repository"], database.folder, wanted):
                 return database
         return None
 
@@ -155,11 +154,16 @@ class Configuration:
         of this database."""
         wanted = comparable(url, Path.cwd())
         for database in self.databases.values() if name is None else (self[name],):
-            if database.options["repository"] and comparable(database.options["repository"], database.folder) == wanted:
+            if _is_at(database.options["repository"], database.folder, wanted):
                 return database.repository()
-            if database.offsite["url"] and comparable(database.offsite["url"], database.folder) == wanted:
+            if _is_at(database.offsite["url"], database.folder, wanted):
                 return database.offsite_repository()
         return None
+
+
+def _is_at(given: str, folder: Path, wanted: str) -> bool:
+    """Whether a URL or directory is given, and is the ``comparable`` one."""
+    return bool(given) and comparable(given, folder) == wanted
 
 
 def placed(url: str, stores: Stores, folder: Path) -> Store:

@@ -129,9 +129,8 @@ def _open_locked(
     if identities.was_copied(local, identity):
         identity = adopt_copy(local, manifests, identity, setting.copied, store, clock, rng)
         if setting.copied == "take_over" and identity.cold_url is not None:
-            ColdStore(
-                store, identity, identities.this_process(), clock, rng
-            ).epoch()  # from now on the original is shut out
+            # From now on the original is shut out.
+            ColdStore(store, identity, identities.this_process(), clock, rng).epoch()
             borrowing.require_whole(store, manifest_objects(manifests.current()))  # and what it was deleting, it says
     identity = finish_borrowing(local, manifests, identity, store, clock, rng)
     if setting.repository_url is not None and identity.repository_url != setting.repository_url:
